@@ -1,0 +1,150 @@
+#include "base/file.h"
+#include "base/err.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+char *
+hy_path_join(const char *dir, const char *name)
+{
+  size_t n;
+
+  if (name[0] == '/' || !dir || !dir[0] || !strcmp(dir, "."))
+    return hy_strdup(name);
+  n = strlen(dir);
+  return hy_asprintf("%s%s%s", dir, dir[n - 1] == '/' ? "" : "/", name);
+}
+
+char *
+hy_path_dir(const char *path)
+{
+  const char *slash = strrchr(path, '/');
+
+  if (!slash)
+    return hy_strdup(".");
+  return hy_strndup(path, slash == path ? 1 : (size_t)(slash - path));
+}
+
+int
+hy_path_exists(const char *path)
+{
+  struct stat st;
+
+  return stat(path, &st) == 0;
+}
+
+int
+hy_path_is_dir(const char *path)
+{
+  struct stat st;
+
+  return stat(path, &st) == 0 && S_ISDIR(st.st_mode);
+}
+
+int
+hy_make_dirs(const char *path)
+{
+  char *p = hy_strdup(path);
+  int bad = 0;
+
+  for (char *s = p + 1; !bad && *s; s++)
+    if (*s == '/') {
+      *s = '\0';
+      bad = mkdir(p, 0777) && errno != EEXIST;
+      *s = '/';
+    }
+  bad = bad || (mkdir(p, 0777) && errno != EEXIST);
+  free(p);
+  if (bad || !hy_path_is_dir(path))
+    return hy_fail(HY_EFILE, "%s: cannot make this directory: %s", path,
+                   strerror(bad ? errno : ENOTDIR));
+  return HY_OK;
+}
+
+int
+hy_file_read(const char *path, hy_buf *out)
+{
+  char buf[1 << 14];
+  FILE *f = fopen(path, "rb");
+  size_t n;
+  int bad;
+
+  if (!f)
+    return hy_fail(HY_EFILE, "%s: cannot read: %s", path, strerror(errno));
+  hy_buf_add(out, "", 0);
+  while ((n = fread(buf, 1, sizeof buf, f)) > 0)
+    hy_buf_add(out, buf, n);
+  bad = ferror(f) ? errno : 0;
+  fclose(f);
+  if (bad)
+    return hy_fail(HY_EFILE, "%s: read failed: %s", path, strerror(bad));
+  return HY_OK;
+}
+
+static int
+write_failed(const char *path, int why)
+{
+  if (why == ENOSPC || why == EDQUOT)
+    return hy_fail(HY_ERES, "%s: disk full; free some space and run again",
+                   path);
+  return hy_fail(HY_EFILE, "%s: cannot write: %s", path, strerror(why));
+}
+
+int
+hy_file_commit(const char *tmp, const char *path)
+{
+  char *dir = hy_path_dir(path);
+  int fd = open(tmp, O_RDONLY), err = 0, dfd;
+
+  if (fd < 0 || fsync(fd))
+    err = errno;
+  if (fd >= 0)
+    close(fd);
+  if (!err && rename(tmp, path))
+    err = errno;
+  if (!err && (dfd = open(dir, O_RDONLY)) >= 0) {
+    fsync(dfd); /* some file systems cannot; the rename has happened */
+    close(dfd);
+  }
+  free(dir);
+  if (!err)
+    return HY_OK;
+  unlink(tmp);
+  return write_failed(path, err);
+}
+
+int
+hy_file_write(const char *path, const void *data, size_t n)
+{
+  char *tmp = hy_asprintf("%s.tmp%ld", path, (long)getpid());
+  int fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC, 0666), err = 0;
+  size_t done = 0;
+
+  if (fd < 0) {
+    err = write_failed(path, errno);
+    free(tmp);
+    return err;
+  }
+  while (!err && done < n) {
+    ssize_t k = write(fd, (const char *)data + done, n - done);
+
+    if (k < 0 && errno != EINTR)
+      err = errno;
+    else if (k > 0)
+      done += (size_t)k;
+  }
+  if (close(fd) && !err)
+    err = errno;
+  if (err) {
+    unlink(tmp);
+    err = write_failed(path, err);
+  } else
+    err = hy_file_commit(tmp, path);
+  free(tmp);
+  return err;
+}

@@ -1,0 +1,33 @@
+/* file.h: paths, and files that are whole or not there. */
+#ifndef HYMN_BASE_FILE_H
+#define HYMN_BASE_FILE_H
+
+#include "base/mem.h"
+
+/** dir/name, or name alone when it is absolute or dir is NULL, "" or ".";
+ *  the caller frees it. */
+char *hy_path_join(const char *dir, const char *name);
+
+/** The directory part of path, "." if none; the caller frees it. */
+char *hy_path_dir(const char *path);
+
+/** 1 if path exists (is a directory), else 0. */
+int hy_path_exists(const char *path);
+int hy_path_is_dir(const char *path);
+
+/** Make path and its parents; 0 or HY_EFILE. */
+int hy_make_dirs(const char *path);
+
+/** Read a whole file into *out (appended); 0 or HY_EFILE. */
+int hy_file_read(const char *path, hy_buf *out);
+
+/** Write a whole file: temporary name, fsync, rename, fsync of the
+ *  directory. 0, HY_EFILE, or HY_ERES when the disk is full; on error the old
+ *  file, if any, is untouched and no temporary is left. */
+int hy_file_write(const char *path, const void *data, size_t n);
+
+/** fsync tmp, rename it to path, fsync the directory. On error tmp is
+ *  removed. 0, HY_EFILE or HY_ERES. */
+int hy_file_commit(const char *tmp, const char *path);
+
+#endif

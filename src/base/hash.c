@@ -1,0 +1,140 @@
+#include "base/hash.h"
+#include "base/err.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+
+static const uint32_t sha_k[64] = {
+    0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1,
+    0x923f82a4, 0xab1c5ed5, 0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3,
+    0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174, 0xe49b69c1, 0xefbe4786,
+    0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
+    0x983e5152, 0xa831c66d, 0xb00327c8, 0xbf597fc7, 0xc6e00bf3, 0xd5a79147,
+    0x06ca6351, 0x14292967, 0x27b70a85, 0x2e1b2138, 0x4d2c6dfc, 0x53380d13,
+    0x650a7354, 0x766a0abb, 0x81c2c92e, 0x92722c85, 0xa2bfe8a1, 0xa81a664b,
+    0xc24b8b70, 0xc76c51a3, 0xd192e819, 0xd6990624, 0xf40e3585, 0x106aa070,
+    0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a,
+    0x5b9cca4f, 0x682e6ff3, 0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208,
+    0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2};
+
+static uint32_t
+ror(uint32_t x, int n)
+{
+  return x >> n | x << (32 - n);
+}
+
+static void
+sha_block(uint32_t h[8], const unsigned char *p)
+{
+  uint32_t w[64], v[8];
+
+  for (int i = 0; i < 16; i++, p += 4)
+    w[i] = (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 |
+           p[3];
+  for (int i = 16; i < 64; i++)
+    w[i] = w[i - 16] + w[i - 7] +
+           (ror(w[i - 15], 7) ^ ror(w[i - 15], 18) ^ w[i - 15] >> 3) +
+           (ror(w[i - 2], 17) ^ ror(w[i - 2], 19) ^ w[i - 2] >> 10);
+  memcpy(v, h, sizeof v);
+  for (int i = 0; i < 64; i++) {
+    uint32_t s1 = ror(v[4], 6) ^ ror(v[4], 11) ^ ror(v[4], 25);
+    uint32_t s0 = ror(v[0], 2) ^ ror(v[0], 13) ^ ror(v[0], 22);
+    uint32_t t1 =
+        v[7] + s1 + ((v[4] & v[5]) ^ (~v[4] & v[6])) + sha_k[i] + w[i];
+    uint32_t t2 = s0 + ((v[0] & v[1]) ^ (v[0] & v[2]) ^ (v[1] & v[2]));
+
+    memmove(v + 1, v, 7 * sizeof *v);
+    v[4] += t1;
+    v[0] = t1 + t2;
+  }
+  for (int i = 0; i < 8; i++)
+    h[i] += v[i];
+}
+
+void
+hy_sha256_init(hy_sha256 *s)
+{
+  static const uint32_t h0[8] = {0x6a09e667, 0xbb67ae85, 0x3c6ef372,
+                                 0xa54ff53a, 0x510e527f, 0x9b05688c,
+                                 0x1f83d9ab, 0x5be0cd19};
+
+  memcpy(s->h, h0, sizeof h0);
+  s->n_bytes = 0;
+}
+
+void
+hy_sha256_add(hy_sha256 *s, const void *data, size_t n)
+{
+  const unsigned char *p = data;
+  size_t have = s->n_bytes % 64;
+
+  s->n_bytes += n;
+  if (have) {
+    size_t take = n < 64 - have ? n : 64 - have;
+
+    memcpy(s->block + have, p, take);
+    p += take;
+    n -= take;
+    if (have + take < 64)
+      return;
+    sha_block(s->h, s->block);
+  }
+  for (; n >= 64; p += 64, n -= 64)
+    sha_block(s->h, p);
+  memcpy(s->block, p, n);
+}
+
+void
+hy_sha256_hex(hy_sha256 *s, char out[HY_SHA_HEX])
+{
+  uint64_t bits = s->n_bytes * 8;
+  unsigned char tail[72] = {0x80}, len[8];
+  size_t have = s->n_bytes % 64;
+
+  for (int i = 0; i < 8; i++)
+    len[i] = (unsigned char)(bits >> (56 - 8 * i));
+  hy_sha256_add(s, tail, (have < 56 ? 56 : 120) - have);
+  hy_sha256_add(s, len, 8);
+  for (int i = 0; i < 8; i++)
+    snprintf(out + 8 * i, 9, "%08x", s->h[i]);
+}
+
+int
+hy_sha256_file(const char *path, char out[HY_SHA_HEX])
+{
+  static _Thread_local unsigned char buf[1 << 16];
+  FILE *f = fopen(path, "rb");
+  hy_sha256 s;
+  size_t n;
+  int bad;
+
+  if (!f)
+    return hy_fail(HY_EFILE, "%s: cannot read: %s", path, strerror(errno));
+  hy_sha256_init(&s);
+  while ((n = fread(buf, 1, sizeof buf, f)) > 0)
+    hy_sha256_add(&s, buf, n);
+  bad = ferror(f);
+  fclose(f);
+  if (bad)
+    return hy_fail(HY_EFILE, "%s: read failed", path);
+  hy_sha256_hex(&s, out);
+  return HY_OK;
+}
+
+uint64_t
+hy_checksum(const uint32_t *word, size_t n, uint64_t first)
+{
+  uint64_t sum = 0;
+
+  /* splitmix64 of (index, word): a flipped bit or two swapped elements
+   * change the sum; exact for any cut of the tensor */
+  for (size_t i = 0; i < n; i++) {
+    uint64_t h = (first + i) * 0x9e3779b97f4a7c15u + word[i];
+
+    h = (h ^ h >> 30) * 0xbf58476d1ce4e5b9u;
+    h = (h ^ h >> 27) * 0x94d049bb133111ebu;
+    sum += h ^ h >> 31;
+  }
+  return sum;
+}

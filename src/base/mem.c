@@ -1,0 +1,162 @@
+#include "base/mem.h"
+#include "base/err.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static _Noreturn void
+out_of_memory(size_t bytes)
+{
+  hy_die(HY_ERES, "memory: cannot get %zu bytes; use a smaller batch or model "
+                  "or more ranks (hymn --dry-run shows bytes per rank)",
+         bytes);
+}
+
+void *
+hy_malloc(size_t bytes)
+{
+  void *p = malloc(bytes ? bytes : 1);
+
+  if (!p)
+    out_of_memory(bytes);
+  return p;
+}
+
+void *
+hy_calloc(size_t n, size_t size)
+{
+  void *p = calloc(n ? n : 1, size ? size : 1);
+
+  if (!p)
+    out_of_memory(n * size);
+  return p;
+}
+
+void *
+hy_realloc(void *p, size_t bytes)
+{
+  p = realloc(p, bytes ? bytes : 1);
+  if (!p)
+    out_of_memory(bytes);
+  return p;
+}
+
+char *
+hy_strndup(const char *s, size_t n)
+{
+  char *p = hy_malloc(n + 1);
+
+  memcpy(p, s, n);
+  p[n] = '\0';
+  return p;
+}
+
+char *
+hy_strdup(const char *s)
+{
+  return hy_strndup(s, strlen(s));
+}
+
+char *
+hy_asprintf(const char *fmt, ...)
+{
+  va_list ap;
+  char *s;
+  int n;
+
+  va_start(ap, fmt);
+  n = vsnprintf(NULL, 0, fmt, ap);
+  va_end(ap);
+  s = hy_malloc((size_t)n + 1);
+  va_start(ap, fmt);
+  vsnprintf(s, (size_t)n + 1, fmt, ap);
+  va_end(ap);
+  return s;
+}
+
+static void
+buf_room(hy_buf *b, size_t n)
+{
+  if (b->len + n + 1 <= b->cap)
+    return;
+  b->cap = 2 * b->cap > b->len + n + 1 ? 2 * b->cap : b->len + n + 64;
+  b->data = hy_realloc(b->data, b->cap);
+}
+
+void
+hy_buf_add(hy_buf *b, const void *data, size_t n)
+{
+  buf_room(b, n);
+  if (n)
+    memcpy(b->data + b->len, data, n);
+  b->len += n;
+  b->data[b->len] = '\0';
+}
+
+void
+hy_buf_printf(hy_buf *b, const char *fmt, ...)
+{
+  va_list ap;
+  int n;
+
+  va_start(ap, fmt);
+  n = vsnprintf(NULL, 0, fmt, ap);
+  va_end(ap);
+  buf_room(b, (size_t)n);
+  va_start(ap, fmt);
+  vsnprintf(b->data + b->len, (size_t)n + 1, fmt, ap);
+  va_end(ap);
+  b->len += (size_t)n;
+}
+
+int
+hy_arena_new(hy_arena *a, const char *name, size_t size)
+{
+  *a = (hy_arena){.name = name};
+  size = (size + HY_ALIGN - 1) / HY_ALIGN * HY_ALIGN;
+  if (size && !(a->base = aligned_alloc(HY_ALIGN, size)))
+    return hy_fail(HY_ERES,
+                   "memory: cannot get %zu bytes for %s; use a smaller batch "
+                   "or model or more ranks",
+                   size, name);
+  a->size = size;
+  return HY_OK;
+}
+
+void
+hy_arena_plan(hy_arena *a, const char *name)
+{
+  *a = (hy_arena){.name = name, .counting = 1};
+}
+
+void
+hy_arena_free(hy_arena *a)
+{
+  free(a->base);
+  *a = (hy_arena){0};
+}
+
+void *
+hy_arena_get(hy_arena *a, size_t bytes)
+{
+  size_t at = a->used;
+
+  bytes = (bytes + HY_ALIGN - 1) / HY_ALIGN * HY_ALIGN;
+  if (!a->counting && bytes > a->size - at)
+    hy_die(HY_EBUG, "arena %s: %zu bytes wanted, %zu of %zu left; the memory "
+                    "plan is wrong, please report this deck",
+           a->name, bytes, a->size - at, a->size);
+  a->used = at + bytes;
+  if (a->used > a->peak)
+    a->peak = a->used;
+  /* A counting arena gives distinct addresses that nobody may touch. */
+  return a->counting ? (void *)(HY_ALIGN + at) : a->base + at;
+}
+
+void
+hy_arena_release(hy_arena *a, size_t mark)
+{
+  a->used = mark;
+}

@@ -1,0 +1,58 @@
+/* mem.h: heap memory outside the step loop, and arenas inside it. */
+#ifndef HYMN_BASE_MEM_H
+#define HYMN_BASE_MEM_H
+
+#include <stddef.h>
+
+/** malloc, calloc, realloc, strdup that end the run (HY_ERES) when the
+ *  machine has no more memory; the step loop never calls them. */
+void *hy_malloc(size_t bytes);
+void *hy_calloc(size_t n, size_t size);
+void *hy_realloc(void *p, size_t bytes);
+char *hy_strdup(const char *s);
+char *hy_strndup(const char *s, size_t n);
+
+/** printf into a fresh string; the caller frees it. */
+char *hy_asprintf(const char *fmt, ...)
+#if defined(__GNUC__)
+    __attribute__((format(printf, 1, 2)))
+#endif
+    ;
+
+/** A growing array of bytes: hy_buf b = {0}; ... free(b.data). */
+typedef struct {
+  char *data; /* always followed by a NUL that len does not count */
+  size_t len, cap;
+} hy_buf;
+
+void hy_buf_add(hy_buf *b, const void *data, size_t n);
+void hy_buf_printf(hy_buf *b, const char *fmt, ...)
+#if defined(__GNUC__)
+    __attribute__((format(printf, 2, 3)))
+#endif
+    ;
+
+/** An arena hands out aligned pieces of one block and takes them back all at
+ *  once. Without storage (hy_arena_plan) it only counts: the dry run walks
+ *  the same program as the run and reads `peak`. */
+typedef struct {
+  const char *name; /* for messages */
+  char *base;
+  size_t size, used, peak;
+  int counting; /* no storage: addresses must not be touched */
+} hy_arena;
+
+#define HY_ALIGN 64 /* bytes: one cache line, one AVX-512 vector */
+
+/** Reserve size bytes; 0 or HY_ERES. */
+int hy_arena_new(hy_arena *a, const char *name, size_t size);
+/** An arena that counts bytes and never holds any. */
+void hy_arena_plan(hy_arena *a, const char *name);
+void hy_arena_free(hy_arena *a);
+/** bytes rounded up to HY_ALIGN; ends the run when the arena is full, which
+ *  is a bug of the plan. The memory is not cleared. */
+void *hy_arena_get(hy_arena *a, size_t bytes);
+/** Give back everything taken since `used` had the value mark. */
+void hy_arena_release(hy_arena *a, size_t mark);
+
+#endif
