@@ -1,0 +1,83 @@
+/* batch.h: the tokens of a step, and the loader that picks them.
+ *
+ * Batches depend on (seed, step) only: for any number of dp ranks the union
+ * over ranks and micro-batches is the same rows. */
+#ifndef HYMN_DATA_BATCH_H
+#define HYMN_DATA_BATCH_H
+
+#include "deck/deck.h"
+#include "grid/comm.h"
+
+#include <stdint.h>
+
+#define HY_AHEAD_MAX 8
+
+/** One micro-batch. Rows are flattened one after another. */
+typedef struct {
+  int64_t n_rows, seq_len, n_tokens; /* n_tokens = n_rows * seq_len */
+  int32_t *token;                    /* (n_tokens) */
+  int32_t *target; /* next token of the same document, 0 where none */
+  float *weight;   /* of predicting target; 0 where none */
+  /* index IN THE FLATTENED BATCH of the first token of the token's document:
+   * t sees u iff seq_start[t] <= u <= t */
+  int32_t *seq_start;
+  uint8_t *pad; /* 1: padding, counts nowhere */
+  int n_ahead;  /* MTP depths */
+  /* depth k = 1..n_ahead at [k-1]: token[t+k], target[t+k], weight[t+k] when
+   * t+k lies in t's document (t+k < n_tokens and seq_start[t+k] <= t), else
+   * 0. Tokens past the row's end are not seen. */
+  struct {
+    int32_t *token, *target;
+    float *weight;
+  } ahead[HY_AHEAD_MAX];
+  /* global denominators of the optimizer step, the same on all ranks */
+  double n_target; /* sum of weight over the global batch */
+  double n_ahead_target[HY_AHEAD_MAX];
+  double n_docs; /* row-wise pieces of documents in the global batch */
+  double n_real; /* tokens that are not padding */
+} hy_batch;
+
+/** Fill ahead[0..n_ahead-1] from token, target, weight and seq_start. */
+void hy_batch_ahead(hy_batch *b);
+
+typedef struct hy_loader hy_loader; /* fields in batch.c */
+
+/** A source of batches.
+ *  \param source  packed file, or "mock": random tokens in random documents,
+ *                 rows without end; needs d->seq_len
+ *  \param vocab   of the model
+ *  \param dp      ranks that share a global batch; ranks that differ in tp, cp
+ *                 or pp only are in other communicators and read the same
+ *  Collective over dp. \return 0, HY_EFILE, HY_EDATA (file, or its vocabulary
+ *  larger than the model's), HY_EDECK (seq_len); the same on every rank; on
+ *  error *l is NULL. */
+int hy_loader_new(hy_loader **l, const char *source, const hy_deck_data *d,
+                  int64_t vocab, int n_ahead, uint64_t seed, const hy_comm *dp);
+void hy_loader_free(hy_loader *l);
+
+/** Rows of the source, -1 for mock (without end). */
+int64_t hy_loader_n_rows(const hy_loader *l);
+int64_t hy_loader_seq_len(const hy_loader *l);
+/** Content hash of the packed file, "mock" for mock. */
+const char *hy_loader_hash(const hy_loader *l);
+
+/** Micro-batches of the current choice of rows (before the first: of a
+ *  training step), the same on all ranks: those with fewer rows get smaller or
+ *  empty ones. */
+int64_t hy_loader_n_micro(const hy_loader *l);
+
+/** Choose the global batch of step (0-based): samples step*global_batch ...,
+ *  each rank its share, and sum the denominators.
+ *  Collective over dp. \return 0, HY_EDATA (a bad row), same on every rank. */
+int hy_loader_step(hy_loader *l, int64_t step);
+
+/** Choose rows first .. first+n-1 in the file's order, for validation.
+ *  Collective over dp. \return 0, HY_EDATA, HY_EBUG (out of range). */
+int hy_loader_rows(hy_loader *l, int64_t first, int64_t n);
+
+/** Point *b at micro-batch i of the choice, in buffers of the loader that hold
+ *  until the next call. Allocates nothing. b->n_rows may be less than
+ *  micro_batch, or 0. Not collective. */
+int hy_loader_micro(hy_loader *l, int64_t i, hy_batch *b);
+
+#endif

@@ -1,0 +1,100 @@
+/* packed.h: the packed token file, one definition for its writer and reader.
+ *
+ * One long stream of tokens and an index, in a parallel HDF5 file:
+ *
+ *   /tokens     int32 [N]      documents one after another
+ *   /doc_start  int64 [D+1]    offsets into /tokens; first 0, last N
+ *   /rows       int64 [R][2]   first token, number of tokens (1..seq_len)
+ *   /weight     float32 [N]    loss weight of predicting that token; absent: 1
+ *
+ * and attributes of the root that hold neither dates nor hosts nor folders.
+ * All datasets are contiguous, so a reader maps the file and never calls HDF5
+ * in the step loop. The target of a position is the next token of the same
+ * document, also when that token lies beyond the end of the row. */
+#ifndef HYMN_DATA_PACKED_H
+#define HYMN_DATA_PACKED_H
+
+#include "base/hash.h"
+#include "grid/comm.h"
+
+#include <stdint.h>
+#include <stdio.h>
+
+typedef struct hy_packed hy_packed; /* fields in packed.c */
+
+/** One row, in arrays of the caller with at least seq_len elements each. */
+typedef struct {
+  int32_t *token;     /* 0 in the padding */
+  int32_t *target;    /* 0 where none */
+  float *weight;      /* 0 where no target */
+  int32_t *seq_start; /* first token of the token's document in this row */
+  uint8_t *pad;       /* 1: padding, a document of its own */
+  int64_t n_real;     /* tokens that are not padding */
+  int64_t n_docs;     /* documents with a token in this row */
+} hy_row;
+
+/** Open a packed file and map it. Every rank checks its share of the index.
+ *  Collective over comm; the same code on every rank.
+ *  \return 0, HY_EFILE (missing, no packed file, truncated), HY_EDATA (a
+ *          dataset contradicts the format; the text names it); on error *p is
+ *          NULL. */
+int hy_packed_open(hy_packed **p, const char *path, const hy_comm *comm);
+void hy_packed_free(hy_packed *p);
+
+/** Facts of an open file. Not collective. */
+int64_t hy_packed_n_rows(const hy_packed *p);
+int64_t hy_packed_n_tokens(const hy_packed *p);
+int64_t hy_packed_n_docs(const hy_packed *p);
+int64_t hy_packed_seq_len(const hy_packed *p);
+int64_t hy_packed_vocab(const hy_packed *p); /* tokens are < this */
+int32_t hy_packed_eos(const hy_packed *p);   /* -1: none was appended */
+const char *hy_packed_path(const hy_packed *p);
+const char *hy_packed_hash(const hy_packed *p);     /* of the content */
+const char *hy_packed_tok_hash(const hy_packed *p); /* of tokenizer.json */
+
+/** Read one row. Allocates nothing. Not collective.
+ *  \return 0, HY_EDATA: a token is not in the vocabulary or a weight is
+ *          negative or not finite (naming row and dataset). */
+int hy_packed_row(const hy_packed *p, int64_t row, hy_row *out);
+
+/** Copy n tokens from `first` on, and the start of document d (d <= n_docs);
+ *  both in range. Not collective. */
+void hy_packed_tokens(const hy_packed *p, int64_t first, int64_t n,
+                      int32_t *out);
+int64_t hy_packed_doc_start(const hy_packed *p, int64_t d);
+
+/** What a rank brings to a new file: consecutive parts in rank order, any of
+ *  them empty. The strings and scalars are the same on every rank. */
+typedef struct {
+  const int32_t *token; /* (n_tokens) */
+  const float *weight;  /* (n_tokens), or NULL on every rank */
+  int64_t n_tokens;
+  const int64_t *doc_len; /* (n_docs) tokens of each document */
+  int64_t n_docs;
+  const int64_t (*row)[2]; /* (n_rows) global first token, length; NULL on
+                              every rank: cut the stream every seq_len */
+  int64_t n_rows;
+  int64_t seq_len, vocab, seed;
+  int32_t eos;          /* -1: none appended */
+  const char *tok_hash; /* of tokenizer.json, "" for ids without one */
+  const char *sources;  /* JSON list of the input files */
+  const char *dropped;  /* JSON object: reason -> count */
+} hy_packed_part;
+
+/** Write a packed file: temporary name, fsync, rename; a failure leaves
+ *  nothing. Content hash and bytes do not depend on the number of ranks.
+ *  \param hash  [out] content hash
+ *  Collective over comm. \return 0, HY_EFILE, HY_ERES (disk full), the same on
+ *  every rank. */
+int hy_packed_write(const char *path, const hy_packed_part *part,
+                    const hy_comm *comm, char hash[HY_SHA_HEX]);
+
+/** Print what a packed file holds, for hymn --inspect. Not collective.
+ *  \return 0, HY_EFILE, HY_EDATA as hy_packed_open. */
+int hy_packed_inspect(const char *path, FILE *out);
+
+/** 1 if the file looks like a packed file, 0 if not (or unreadable). Not
+ *  collective. */
+int hy_packed_is(const char *path);
+
+#endif
