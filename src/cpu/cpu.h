@@ -1,0 +1,67 @@
+/* cpu.h: what the CPU bodies share: products, threads, vector functions.
+ *
+ * Threads: a body splits its own work over ctx->n_threads with OpenMP and
+ * calls single-threaded BLAS inside, so that products, scans and elementwise
+ * work use the same threads and never fight for cores. Where a sum is split,
+ * the split does not depend on the number of threads: a run repeats bit for
+ * bit with any. */
+#ifndef HYMN_CPU_CPU_H
+#define HYMN_CPU_CPU_H
+
+#include "op/op.h"
+
+#include <math.h>
+#include <stdint.h>
+#include <string.h>
+
+/** c = beta c + alpha op(a) op(b), row-major, op(a) (m, k), op(b) (k, n), on
+ *  the calling thread alone. ta, tb: 1 for the transposed operand. */
+void cpu_gemm(int ta, int tb, int64_t m, int64_t n, int64_t k, float alpha,
+              const float *a, int64_t lda, const float *b, int64_t ldb,
+              float beta, float *c, int64_t ldc);
+
+/** As cpu_gemm, split over n_threads along the longer of m and n. */
+void cpu_gemm_par(int n_threads, int ta, int tb, int64_t m, int64_t n,
+                  int64_t k, float alpha, const float *a, int64_t lda,
+                  const float *b, int64_t ldb, float beta, float *c,
+                  int64_t ldc);
+
+/** Make the BLAS library single-threaded; once, before the first product. */
+void cpu_init(void);
+
+/** exp(x), relative error below 2e-7, 0 below -87.3, NaN stays NaN; written
+ *  without branches so that loops over it vectorise (Cody and Waite's
+ *  reduction, Taylor polynomial of degree 7 on [-ln2/2, ln2/2]). */
+static inline float
+cpu_exp(float x)
+{
+  float n, r, p;
+  union {
+    int32_t i;
+    float f;
+  } s;
+  float y = x > 88.72f ? 88.72f : x;
+
+  y = y < -87.33f ? -87.33f : y;
+  n = (y * 1.44269504f + 12582912.0f) - 12582912.0f; /* nearest integer */
+  r = (y - n * 0.693145752f) - n * 1.42860677e-6f;
+  p = 1.0f / 5040;
+  p = p * r + 1.0f / 720;
+  p = p * r + 1.0f / 120;
+  p = p * r + 1.0f / 24;
+  p = p * r + 1.0f / 6;
+  p = p * r + 0.5f;
+  p = p * r + 1.0f;
+  p = p * r + 1.0f;
+  s.i = ((int32_t)n + 127) << 23;
+  p *= s.f;
+  return x < -87.33f ? 0.0f : p;
+}
+
+static inline float
+cpu_sigmoid(float x)
+{
+  return 1.0f / (1.0f + cpu_exp(-x));
+}
+
+#endif

@@ -1,0 +1,132 @@
+/* op.h: what layers call. Each function makes one record of the op of its
+ * name; backward adds to the gradients of its inputs. Not collective.
+ *
+ * T = n_tokens of the batch; rows of a batch are flattened one after another,
+ * and seq_start alone says which tokens see each other: t sees u iff
+ * seq_start[t] <= u <= t. Row borders are document borders like any other. */
+#ifndef HYMN_OP_OP_H
+#define HYMN_OP_OP_H
+
+#include "op/tape.h"
+
+enum {
+#define HY_OP(n) HY_OP_##n,
+#include "op/ops.def"
+#undef HY_OP
+  HY_N_OPS
+};
+
+/** The CPU fp32 reference, and the backend of shapes without storage. */
+extern const hy_backend hy_backend_cpu, hy_backend_plan;
+
+/** y = x w'.  \param x (T, K)  \param w (N, K)  \return (T, N) */
+hy_tensor *hy_linear(hy_ctx *c, hy_tensor *x, hy_tensor *w);
+
+/** y[r] = x[r] w[e]' for the rows r of expert e.
+ *  \param x      (R, K), rows sorted by expert
+ *  \param w      (n_experts, N, K)
+ *  \param offset (n_experts + 1): rows offset[e] .. offset[e+1]-1 are e's; an
+ *                expert may have none.  \return (R, N) */
+hy_tensor *hy_grouped_linear(hy_ctx *c, hy_tensor *x, hy_tensor *w,
+                             const int32_t *offset);
+
+/** Rows of the table.  \param id (T)  \param w (vocab, D)  \return (T, D) */
+hy_tensor *hy_embedding(hy_ctx *c, const int32_t *id, hy_tensor *w);
+
+/** x / rms(x) * w over each row.
+ *  Source: Zhang and Sennrich 2019, arXiv:1910.07467. */
+hy_tensor *hy_rmsnorm(hy_ctx *c, hy_tensor *x, hy_tensor *w, float eps);
+
+/** RMS norm of y silu(z), each of n_groups equal parts of a row by itself.
+ *  \param y, z (T, D)  \param w (D)
+ *  Source: the norm before out_proj of Mamba-2, arXiv:2405.21060, section 7. */
+hy_tensor *hy_gated_rmsnorm(hy_ctx *c, hy_tensor *y, hy_tensor *z,
+                            hy_tensor *w, int64_t n_groups, float eps);
+
+/** Causal depthwise convolution: y[t,i] = b[i] + sum_j w[i,n-1-j] x[t-j,i]
+ *  over the taps j with t-j >= seq_start[t].
+ *  \param x (T, C)  \param w (C, n_taps), last tap is the token itself
+ *  \param taps cache (n_slots, n_taps-1, C) of the inputs before, oldest first
+ *         (read and renewed when the context has segments), else NULL */
+hy_tensor *hy_conv1d(hy_ctx *c, hy_tensor *x, hy_tensor *w, hy_tensor *b,
+                     hy_tensor *taps);
+
+hy_tensor *hy_silu(hy_ctx *c, hy_tensor *x);  /**< x sigmoid(x) */
+hy_tensor *hy_relu2(hy_ctx *c, hy_tensor *x); /**< max(x, 0)^2 */
+
+/** log(1 + exp(x + b)), the time step of Mamba. \param x (T, H) \param b (H) */
+hy_tensor *hy_softplus(hy_ctx *c, hy_tensor *x, hy_tensor *b);
+
+/** Mamba-2 scan, head h of group g:
+ *    s[t] = exp(dt[t] a) s[t-1] + dt[t] x[t] b[t]',  a = -exp(a_log)
+ *    y[t] = s[t] c[t] + d x[t],  s = 0 before each document.
+ *  Forward and backward as products of chunks.
+ *  \param x (T, n_heads d_head)  \param dt (T, n_heads), > 0
+ *  \param b, cc (T, n_groups d_state)  \param a_log, d (n_heads)
+ *  \param s0 cache (n_slots, n_heads, d_head, d_state) of the states before
+ *         (read and renewed when the context has segments), else NULL
+ *  Source: Dao and Gu 2024, arXiv:2405.21060, section 6. */
+hy_tensor *hy_ssd(hy_ctx *c, hy_tensor *x, hy_tensor *dt, hy_tensor *b,
+                  hy_tensor *cc, hy_tensor *a_log, hy_tensor *d,
+                  int64_t n_groups, hy_tensor *s0);
+
+/** Causal softmax attention inside documents, scale 1/sqrt(d_head), never
+ *  storing the scores of more than a tile.
+ *  \param q (T, n_heads d)  \param k, v (T, n_kv_heads d); query head h uses
+ *         key head h / (n_heads / n_kv_heads)
+ *  \param kc, vc caches (n_slots, max_len, n_kv_heads d); with segments the
+ *         new keys and values are appended and all past ones seen
+ *  Source: Dao et al. 2022, arXiv:2205.14135. */
+hy_tensor *hy_attention(hy_ctx *c, hy_tensor *q, hy_tensor *k, hy_tensor *v,
+                        int64_t n_heads, int64_t n_kv_heads, hy_tensor *kc,
+                        hy_tensor *vc);
+
+hy_tensor *hy_add(hy_ctx *c, hy_tensor *x, hy_tensor *y);
+/** [x y] along the features. */
+hy_tensor *hy_concat(hy_ctx *c, hy_tensor *x, hy_tensor *y);
+
+typedef struct {
+  hy_tensor *weight;     /* (T, top_k), with gradient */
+  const int32_t *idx;    /* (T, top_k), ascending experts */
+  const int32_t *count;  /* (n_experts) tokens sent, padding left out */
+} hy_route;
+
+/** Sigmoid router. Experts are chosen by score + bias (limited to the best
+ *  topk_group of n_group groups, ranked by the sum of their two best), the
+ *  weight is the plain score, divided by the sum of the chosen + 1e-20 if
+ *  norm, times scaling. Ties go to the lower expert.
+ *  \param logits (T, n_experts), fp32  \param bias (n_experts), no gradient
+ *  Source: DeepSeek-V3, arXiv:2412.19437, section 2.1.2. */
+hy_route hy_router(hy_ctx *c, hy_tensor *logits, hy_tensor *bias,
+                   int64_t top_k, int64_t n_group, int64_t topk_group,
+                   int norm, float scaling);
+
+typedef struct {
+  hy_tensor *x;           /* (T top_k, D), rows sorted by expert */
+  const int32_t *offset;  /* (n_experts + 1) */
+  const int32_t *pos;     /* (T, top_k): row of each choice */
+} hy_dispatched;
+
+/** Copy each token's row to the experts it chose (op permute). */
+hy_dispatched hy_permute(hy_ctx *c, hy_tensor *x, const hy_route *route,
+                         int64_t n_experts);
+/** y[t] = sum_k weight[t,k] rows[pos[t,k]]. */
+hy_tensor *hy_unpermute(hy_ctx *c, hy_tensor *rows, const hy_dispatched *d,
+                        hy_tensor *weight);
+
+/** Sequence-wise balance loss, added to *value:
+ *    coef E/(K n^2) sum_e count_e sum_t P[t,e], summed over documents of n
+ *    real tokens and divided by the batch's n_docs;
+ *  P = scores / their sum over experts, count from the top-k of the plain
+ *  scores. Padding counts nowhere.
+ *  Source: DeepSeek-V3, arXiv:2412.19437, section 2.1.2 (equations 17-20). */
+void hy_seq_aux(hy_ctx *c, hy_tensor *logits, int64_t top_k, float coef,
+                double *value);
+
+/** Cross-entropy of each row against target, times weight; the plain sum is
+ *  added to *value. Its gradient, times scale, replaces the logits in place
+ *  during backward, so that no second (T, vocab) array exists. */
+void hy_ce(hy_ctx *c, hy_tensor *logits, const int32_t *target,
+           const float *weight, float scale, double *value);
+
+#endif

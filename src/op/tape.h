@@ -1,0 +1,147 @@
+/* tape.h: records of what was computed, and the context they run in.
+ *
+ * An op is called once, forward, by a function of op.h: it makes a record and
+ * executes it. With a tape the record stays, and hy_backward runs the records
+ * last to first. Without one (tape off) nothing is kept: inference. */
+#ifndef HYMN_OP_TAPE_H
+#define HYMN_OP_TAPE_H
+
+#include "base/mem.h"
+#include "data/batch.h"
+#include "grid/grid.h"
+#include "op/tensor.h"
+
+enum { HY_MAX_IN = 8, HY_MAX_OUT = 2, HY_MAX_SAVE = 6 };
+
+typedef struct hy_rec hy_rec;
+typedef struct hy_ctx hy_ctx;
+
+typedef struct {
+  double fwd, bwd;   /* FLOPs, multiply and add counted as two */
+  double bytes;      /* read and written by the forward pass */
+} hy_cost;
+
+typedef struct {
+  const char *name;
+  void (*fwd)(hy_ctx *, hy_rec *);
+  /* For each i with in[i]->grad: grad = beta[i] * grad + contribution.
+   * NULL grad: skip that product. out[]->grad is read only. */
+  void (*bwd)(hy_ctx *, hy_rec *);
+  hy_cost (*cost)(const hy_rec *);
+} hy_op;
+
+/* Sequences that continue from a cache (generation): segment s is the rows
+ * start[s] .. start[s+1]-1 of the batch, appended to slot[s], which already
+ * holds past[s] tokens. Prompts of any lengths and single new tokens need no
+ * padding. */
+typedef struct {
+  int n_seg;
+  const int64_t *start; /* (n_seg + 1) */
+  const int32_t *slot;  /* (n_seg) */
+  const int64_t *past;  /* (n_seg) */
+} hy_segments;
+
+typedef struct {
+  float eps, scale;
+  int64_t n_heads, n_kv_heads, n_groups, top_k, n_group, topk_group;
+  int norm_topk;
+  const int32_t *id;        /* token ids, or targets */
+  const float *weight;      /* loss weights */
+  const int32_t *seq_start; /* NULL with segments */
+  const uint8_t *pad;
+  const hy_segments *seg;   /* generation: state lies in the cache */
+  hy_tensor *state[2];      /* cache of this op in this layer */
+  const int32_t *offset;    /* (n_experts + 1): rows of each expert */
+  const int32_t *pos;       /* (n_tokens, top_k): row of each choice */
+  const int32_t *idx;       /* (n_tokens, top_k): experts, ascending */
+  double n_docs;
+  double *value;            /* where a loss adds its value */
+  int64_t layer;
+  size_t mark;              /* of the activation arena, for layer_begin */
+  const hy_comm *comm;      /* of a region */
+} hy_attr;
+
+struct hy_rec {
+  const hy_op *op;
+  int n_in, n_out, n_save;
+  hy_tensor *in[HY_MAX_IN], *out[HY_MAX_OUT], *save[HY_MAX_SAVE];
+  float beta[HY_MAX_IN];
+  hy_attr attr;
+  size_t scratch_fwd, scratch_bwd; /* bytes wanted while the body runs */
+  void *scratch;
+};
+
+typedef struct {
+  int n, max;
+  hy_rec **rec;
+} hy_tape;
+
+typedef struct {
+  const char *name;
+  const hy_op *op; /* by HY_OP_name */
+  int dry;         /* shapes without storage: bodies are not called */
+} hy_backend;
+
+/* One for each model and micro-batch in flight. */
+struct hy_ctx {
+  const hy_backend *be;
+  const hy_grid *grid;
+  int n_threads;
+  hy_tape tape;
+  int taping;         /* 0: inference */
+  hy_arena act;       /* activations, released as backward leaves a layer */
+  hy_arena turn[2];   /* two in turn: gradients of activations; in inference
+                         the activations themselves */
+  hy_arena host;      /* records and tensor headers */
+  int cur;            /* the arena whose turn it is */
+  const hy_batch *batch;
+  const hy_segments *seg;
+  struct hy_cache *cache; /* generation: states by layer (op/cache.h) */
+  int64_t layer;
+  hy_cost cost;       /* of everything run since the caller cleared it */
+  /* shows named intermediate results (compare, monitors); may be NULL */
+  void (*watch)(void *arg, int64_t layer, const char *name,
+                const hy_tensor *t);
+  void *watch_arg;
+};
+
+/** A context whose arenas are empty; hy_ctx_plan or hy_ctx_reserve follows. */
+void hy_ctx_init(hy_ctx *c, const hy_backend *be, const hy_grid *grid,
+                 int n_threads);
+/** Arenas of the sizes that `plan` (a context of the dry backend that ran the
+ *  same program) has found. 0 or HY_ERES. Not collective. */
+int hy_ctx_reserve(hy_ctx *c, const hy_ctx *plan);
+void hy_ctx_free(hy_ctx *c);
+
+/** Forget all records and activations: the start of a micro-batch. */
+void hy_ctx_reset(hy_ctx *c, int taping);
+
+/** A new tensor in the arena of activations; data is not cleared. */
+hy_tensor *hy_new(hy_ctx *c, hy_fmt fmt, int64_t rows, int64_t cols);
+/** Columns first .. first+n-1 of t, without a copy. */
+hy_tensor *hy_cols_of(hy_ctx *c, hy_tensor *t, int64_t first, int64_t n);
+/** A tensor that later layers read again: its gradient outlives the turn of
+ *  the two arenas. Call it right after t was made. */
+void hy_keep(hy_ctx *c, hy_tensor *t);
+
+/** A record with n inputs; the caller sets attr, out, save, scratch and then
+ *  calls hy_exec. */
+hy_rec *hy_rec_new(hy_ctx *c, const hy_op *op, int n_in, hy_tensor **in);
+hy_tensor *hy_rec_out(hy_ctx *c, hy_rec *r, int64_t rows, int64_t cols);
+/** Memory that backward reads; not kept in inference. */
+hy_tensor *hy_rec_save(hy_ctx *c, hy_rec *r, hy_fmt fmt, int64_t rows,
+                       int64_t cols);
+/** Run forward; returns out[0] (NULL if none). */
+hy_tensor *hy_exec(hy_ctx *c, hy_rec *r);
+
+/** Marks the start of a layer: in backward everything after it is released
+ *  here. */
+void hy_layer_begin(hy_ctx *c, int64_t layer);
+
+/** Run all records last to first. Regions in it are collective. */
+void hy_backward(hy_ctx *c);
+
+/** Show t to c->watch, if there is one. */
+void hy_watch(hy_ctx *c, const char *name, const hy_tensor *t);
+
+#endif
