@@ -1,0 +1,5 @@
+# src/job: the command line and the jobs. A job is src/job/NAME.c here and a
+# row in jobs.def.
+src_libhymn_a_SOURCES += \
+  src/job/job.h src/job/version.c src/job/version.h
+EXTRA_DIST += src/job/jobs.def

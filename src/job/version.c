@@ -1,0 +1,41 @@
+#include "job/version.h"
+#include "job/commit.h"
+#include "config.h"
+
+#include <hdf5.h>
+#include <mpi.h>
+#include <string.h>
+
+#ifdef HAVE_OPENBLAS_SET_NUM_THREADS
+char *openblas_get_config(void);
+#endif
+
+const char *
+hy_version(void)
+{
+  return PACKAGE_VERSION " (" HY_COMMIT ")";
+}
+
+void
+hy_version_print(FILE *out)
+{
+  char mpi[MPI_MAX_LIBRARY_VERSION_STRING] = "";
+  int n = 0;
+
+  /* allowed before MPI_Init; some libraries answer with several lines */
+  MPI_Get_library_version(mpi, &n);
+  mpi[strcspn(mpi, "\n,")] = '\0';
+  fprintf(out, "hymn %s\n", PACKAGE_VERSION);
+  fprintf(out, "commit    %s\n", HY_COMMIT);
+  fprintf(out, "compiler  %s\n", HY_BUILT_CC);
+  fprintf(out, "flags     %s\n", HY_BUILT_CFLAGS);
+  fprintf(out, "MPI       %s (MPI %d.%d)\n", mpi, MPI_VERSION, MPI_SUBVERSION);
+  fprintf(out, "HDF5      %s\n", H5_VERS_INFO);
+#ifdef HAVE_OPENBLAS_SET_NUM_THREADS
+  fprintf(out, "BLAS      %s\n", openblas_get_config());
+#else
+  fprintf(out, "BLAS      %s\n", HY_BUILT_BLAS);
+#endif
+  fprintf(out, "CUDA      %s\n", HY_BUILT_CUDA);
+  fprintf(out, "NCCL      %s\n", HY_BUILT_NCCL);
+}
