@@ -18,6 +18,9 @@
 #ifndef HY_PATH
 #define HY_PATH(g, k, def, help)
 #endif
+#ifndef HY_PATH_NAMED
+#define HY_PATH_NAMED(g, k, name, def, help)
+#endif
 #ifndef HY_ENUM
 #define HY_ENUM(g, k, def, words, help)
 #endif

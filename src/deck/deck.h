@@ -27,14 +27,17 @@ typedef struct {
 #define HY_BOOL(g, k, def, help) int k;
 #define HY_STR(g, k, def, unit, help) hy_str k;
 #define HY_PATH(g, k, def, help) hy_str k;
+#define HY_PATH_NAMED(g, k, name, def, help) hy_str k;
 #define HY_ENUM(g, k, def, words, help) hy_str k;
 #define HY_REALS(g, k, def, lo, hi, unit, help) hy_reals k;
 #define HY_PATHS(g, k, help) hy_strs k;
+/* clang-format off */
 #define HY_END(g) } hy_deck_##g;
+/* clang-format on */
 #include "deck/deck.def"
 #include "deck/undef.h"
 
-typedef struct hy_key hy_key; /* one row of the table; deck.c */
+typedef struct hy_key hy_key; /* one row of the table; key.h */
 
 #define HY_DECK_N_KEYS_MAX 256
 
@@ -51,8 +54,8 @@ typedef struct hy_deck {
 #include "deck/blank.h"
 #include "deck/deck.def"
 #include "deck/undef.h"
-  char *path;    /* of the deck, NULL for none */
-  char *dir;     /* its directory */
+  char *path;                               /* of the deck, NULL for none */
+  char *dir;                                /* its directory */
   unsigned char source[HY_DECK_N_KEYS_MAX]; /* hy_source by row of the table */
 } hy_deck;
 

@@ -5,6 +5,7 @@
 #undef HY_BOOL
 #undef HY_STR
 #undef HY_PATH
+#undef HY_PATH_NAMED
 #undef HY_ENUM
 #undef HY_REALS
 #undef HY_PATHS
