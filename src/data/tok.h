@@ -1,0 +1,149 @@
+/* tok.h: inside the tokenizer; only tok*.c include it. */
+#ifndef HYMN_DATA_TOK_H
+#define HYMN_DATA_TOK_H
+
+#define PCRE2_CODE_UNIT_WIDTH 8
+
+#include "base/hash.h"
+#include "data/tokenizer.h"
+
+#include <pcre2.h>
+
+#define HY_TOK_ID_MAX (1 << 24)
+
+/* Part of the split before BPE: a regex cuts a piece into matches and gaps. */
+typedef struct {
+  pcre2_code *re; /* NULL: no cut, only the prefix space */
+  int keep_match, keep_gap;
+  int prefix_space; /* first put a space before a piece without one */
+} hy_tok_step;
+
+#define HY_TOK_STEPS_MAX 16
+
+/* An added token. */
+typedef struct {
+  char *content;
+  char *text; /* what is matched: NFC of content when `normalized` says so */
+  size_t len; /* of text */
+  int32_t id;
+  unsigned char special, lstrip, rstrip, single_word, normalized;
+} hy_tok_added;
+
+/* A trie over added tokens; children are a linked list, as they are few. */
+typedef struct {
+  int32_t child, next, added; /* -1: none; added: index of the token here */
+  unsigned char byte;
+} hy_tok_node;
+
+typedef struct {
+  hy_tok_node *node; /* node[0] is the root */
+  int32_t n, cap;
+  unsigned char first[256]; /* 1: some token begins with this byte */
+} hy_tok_trie;
+
+/* Merge of two ids. */
+typedef struct {
+  uint64_t key; /* left << 32 | right; HY_TOK_NO_KEY: free slot */
+  int32_t rank, id;
+} hy_tok_merge;
+
+#define HY_TOK_NO_KEY UINT64_MAX
+
+/* Pieces met before; a slot is overwritten by the next piece that maps there */
+typedef struct {
+  unsigned char len, n;
+  char text[30];
+  int32_t id[12];
+} hy_tok_slot;
+
+#define HY_TOK_SLOTS (1u << 15)
+
+/* Work space of one merge. */
+typedef struct {
+  int32_t id, prev, next;
+} hy_tok_sym;
+
+typedef struct {
+  int32_t rank, pos, id;
+} hy_tok_cand;
+
+struct hy_tok {
+  char hash[HY_SHA_HEX];
+  int32_t n; /* ids are < n */
+  int32_t eos, bos;
+  int nfc, ignore_merges;
+  int32_t unk;
+
+  /* text of each id after the byte-level alphabet is undone */
+  char *bytes;
+  size_t *off;            /* (n) */
+  int32_t *len;           /* (n), -1: no such token */
+  unsigned char *special; /* (n) */
+  int32_t byte_id[256];   /* -1: the vocabulary lacks this byte */
+  int32_t *entry;         /* hash table of vocabulary ids by bytes, -1: free */
+  uint32_t entry_mask;
+  hy_tok_merge *merge;
+  uint32_t merge_mask;
+
+  hy_tok_added *added;
+  int32_t n_added;
+  hy_tok_trie raw, normal; /* tokens found before and after normalization */
+  pcre2_code *word;        /* one character of a word, for single_word */
+
+  hy_tok_step step[HY_TOK_STEPS_MAX];
+  int n_steps;
+  pcre2_match_data *md;
+  pcre2_match_context *mc;
+  pcre2_jit_stack *stack;
+
+  hy_tok_slot *slot;
+  hy_tok_sym *sym;
+  hy_tok_cand *heap;
+  size_t n_sym, n_heap; /* capacities */
+};
+
+/* tok_load.c */
+int hy_tok_load(hy_tok *t, const char *path);
+
+/* tok_split.c: regexes and the split of a piece. */
+int hy_tok_compile(pcre2_code **re, const char *pattern, int literal,
+                   const char *where);
+/** GPT-2's split, which ByteLevel with use_regex means. */
+extern const char hy_tok_gpt2[];
+/** Cut text by the steps from `step` on and append the ids of the pieces. */
+int hy_tok_pieces(hy_tok *t, int step, const char *text, size_t n, hy_ids *out);
+/** Make t->word. */
+int hy_tok_word_new(hy_tok *t);
+/** 1 if the character at s counts as part of a word. */
+int hy_tok_is_word(hy_tok *t, const char *s, size_t n);
+/** 1 if code point c has White_Space. */
+int hy_tok_is_space(uint32_t c);
+
+/* tok_added.c */
+void hy_tok_trie_add(hy_tok_trie *trie, const char *s, size_t n, int32_t added);
+/** Longest token at s; its index and *len, or -1. */
+int32_t hy_tok_trie_find(const hy_tok_trie *trie, const char *s, size_t n,
+                         size_t *len);
+/** Find added tokens in valid UTF-8 and encode what lies between. */
+int hy_tok_text(hy_tok *t, const char *text, size_t n, int plain, hy_ids *out);
+/** NFC of n bytes, appended. */
+int hy_tok_nfc(const char *text, size_t n, hy_buf *out);
+
+/* tok_bpe.c */
+void hy_tok_entries_new(hy_tok *t, size_t n);
+void hy_tok_entry_add(hy_tok *t, int32_t id);
+int32_t hy_tok_entry_find(const hy_tok *t, const char *s, size_t n);
+void hy_tok_merges_new(hy_tok *t, size_t n);
+void hy_tok_merge_add(hy_tok *t, int32_t left, int32_t right, int32_t rank,
+                      int32_t id);
+/** Ids of one piece, appended. */
+void hy_tok_bpe(hy_tok *t, const char *s, size_t n, hy_ids *out);
+
+/** Byte that the character c of the byte-level alphabet stands for, -1 if it
+ *  is none; source: GPT-2's encoder.py, bytes_to_unicode. */
+int hy_tok_byte(uint32_t c);
+/** Undo the alphabet: append the bytes of a vocabulary entry, or the entry
+ *  itself when some character is not of the alphabet (returns 0 then). */
+int hy_tok_unmap(const char *s, size_t n, hy_buf *out);
+
+#endif
