@@ -1,3 +1,6 @@
 # src/grid: groups of ranks, collectives, the layout
 src_libhymn_a_SOURCES += \
-  src/grid/comm.h src/grid/grid.h
+  src/grid/comm.c src/grid/comm.h \
+  src/grid/grid.c src/grid/grid.h \
+  src/grid/share.c src/grid/share.h \
+  src/grid/threads.c src/grid/threads.h

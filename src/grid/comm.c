@@ -1,0 +1,123 @@
+#include "grid/comm.h"
+#include "base/err.h"
+#include "base/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* MPI counts are int; no call moves more than this many bytes. */
+#define PIECE ((size_t)1 << 30)
+
+hy_comm
+hy_comm_of(MPI_Comm mpi)
+{
+  hy_comm c = {.mpi = mpi};
+
+  MPI_Comm_rank(mpi, &c.rank);
+  MPI_Comm_size(mpi, &c.size);
+  return c;
+}
+
+int
+hy_agree(const hy_comm *comm, int code)
+{
+  int in[2] = {code, comm->rank}, out[2];
+
+  MPI_Allreduce(in, out, 1, MPI_2INT, MPI_MAXLOC, comm->mpi);
+  if (out[0] != 0)
+    MPI_Bcast(hy_err_text(), HY_ERR_LEN, MPI_CHAR, out[1], comm->mpi);
+  return out[0];
+}
+
+void
+hy_bcast(const hy_comm *comm, void *data, size_t n, int root)
+{
+  char *p = data;
+
+  for (size_t at = 0; comm->size > 1 && at < n; at += PIECE) {
+    size_t m = n - at < PIECE ? n - at : PIECE;
+
+    MPI_Bcast(p + at, (int)m, MPI_BYTE, root, comm->mpi);
+  }
+}
+
+#define FEW 1024 /* floats that need no heap */
+
+/* Sum of size * share floats: each rank gets its share of the elements from
+ * all ranks, adds in rank order, and gives the sums to all. */
+static void
+sum_shares(const hy_comm *comm, float *x, float *scratch, int share)
+{
+  MPI_Alltoall(x, share, MPI_FLOAT, scratch, share, MPI_FLOAT, comm->mpi);
+  for (int r = 1; r < comm->size; r++) {
+    const float *from = scratch + (size_t)r * (size_t)share;
+
+    for (int i = 0; i < share; i++)
+      scratch[i] += from[i];
+  }
+  MPI_Allgather(scratch, share, MPI_FLOAT, x, share, MPI_FLOAT, comm->mpi);
+}
+
+/* The n < size floats that are left: one an owner, the other owners idle. */
+static void
+sum_rest(const hy_comm *comm, float *x, int n)
+{
+  float few[FEW] = {0}, *p = few;
+
+  if (2 * comm->size > FEW)
+    p = hy_calloc(2 * (size_t)comm->size, sizeof *p);
+  memcpy(p, x, (size_t)n * sizeof *x);
+  sum_shares(comm, p, p + comm->size, 1);
+  memcpy(x, p, (size_t)n * sizeof *x);
+  if (p != few)
+    free(p);
+}
+
+void
+hy_sum_f32(const hy_comm *comm, float *x, float *scratch, size_t n)
+{
+  size_t size = (size_t)comm->size, piece = PIECE / sizeof *x / size, m;
+
+  if (size == 1)
+    return;
+  for (; n >= size; x += m * size, n -= m * size) {
+    m = n / size < piece ? n / size : piece;
+    sum_shares(comm, x, scratch, (int)m);
+  }
+  if (n > 0)
+    sum_rest(comm, x, (int)n);
+}
+
+void
+hy_sum_f64(const hy_comm *comm, double *x, int n)
+{
+  size_t total = (size_t)comm->size * (size_t)n;
+  double few[FEW], *p = few;
+
+  if (comm->size == 1 || n == 0)
+    return;
+  if (total > FEW)
+    p = hy_malloc(total * sizeof *p);
+  MPI_Allgather(x, n, MPI_DOUBLE, p, n, MPI_DOUBLE, comm->mpi);
+  memcpy(x, p, (size_t)n * sizeof *x);
+  for (int r = 1; r < comm->size; r++)
+    for (int i = 0; i < n; i++)
+      x[i] += p[r * n + i];
+  if (p != few)
+    free(p);
+}
+
+void
+hy_sum_i64(const hy_comm *comm, int64_t *x, int n)
+{
+  if (comm->size > 1)
+    MPI_Allreduce(MPI_IN_PLACE, x, n, MPI_INT64_T, MPI_SUM, comm->mpi);
+}
+
+int64_t
+hy_max_i64(const hy_comm *comm, int64_t x)
+{
+  if (comm->size > 1)
+    MPI_Allreduce(MPI_IN_PLACE, &x, 1, MPI_INT64_T, MPI_MAX, comm->mpi);
+  return x;
+}
