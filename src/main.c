@@ -1,9 +1,8 @@
 /* main.c: only dispatches; the command line is in job/cli.c. */
-#include "job/version.h"
+#include "job/cli.h"
 
 int
-main(void)
+main(int argc, char **argv)
 {
-  hy_version_print(stdout);
-  return 0;
+  return hy_cli(argc, argv);
 }

@@ -4,4 +4,5 @@ src_libhymn_a_SOURCES += \
   src/base/file.c src/base/file.h \
   src/base/hash.c src/base/hash.h \
   src/base/mem.c src/base/mem.h \
-  src/base/rng.c src/base/rng.h
+  src/base/rng.c src/base/rng.h \
+  src/base/word.c src/base/word.h

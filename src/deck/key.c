@@ -1,5 +1,6 @@
 #include "deck/key.h"
 #include "base/err.h"
+#include "base/word.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -63,45 +64,14 @@ hy_key_has_group(const char *group)
   return 0;
 }
 
-static int
-min(int a, int b)
-{
-  return a < b ? a : b;
-}
-
-/* Cost of turning a into b: leaving a letter out 1, adding or changing one 2,
- * swapping neighbours 1. Leaving out is cheap because long words are what
- * people guess for a short key (learning_rate for lr). */
-static int
-distance(const char *a, const char *b)
-{
-  enum { W = 64 };
-  int d[W + 1][W + 1];
-  int n = (int)strnlen(a, W), m = (int)strnlen(b, W);
-
-  for (int i = 0; i <= n; i++)
-    for (int j = 0; j <= m; j++) {
-      int x = i && j ? 0 : i + 2 * j;
-
-      if (i && j) {
-        x = d[i - 1][j - 1] + (a[i - 1] == b[j - 1] ? 0 : 2);
-        x = min(x, min(d[i - 1][j] + 1, d[i][j - 1] + 2));
-        if (i > 1 && j > 1 && a[i - 1] == b[j - 2] && a[i - 2] == b[j - 1])
-          x = min(x, d[i - 2][j - 2] + 1);
-      }
-      d[i][j] = x;
-    }
-  return d[n][m];
-}
-
 static const char *
 nearest_group(const char *group)
 {
   int best = 0;
 
   for (int i = 1; i < hy_key_n_groups; i++)
-    if (distance(group, hy_key_group_row[i].name) <
-        distance(group, hy_key_group_row[best].name))
+    if (hy_word_distance(group, hy_key_group_row[i].name) <
+        hy_word_distance(group, hy_key_group_row[best].name))
       best = i;
   return hy_key_group_row[best].name;
 }
@@ -122,7 +92,7 @@ hy_key_unknown(const char *at, const char *group, const char *key)
 
   for (int i = 0; i < hy_key_n; i++) {
     const hy_key *k = &hy_key_row[i];
-    int x = distance(key, k->key);
+    int x = hy_word_distance(key, k->key);
 
     /* another group only for a key that is right but for its group */
     if (strcmp(k->group, group))

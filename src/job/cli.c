@@ -1,0 +1,262 @@
+#include "job/cli.h"
+#include "job/dry_run.h"
+#include "job/inspect.h"
+#include "job/job.h"
+#include "job/jobs.h"
+#include "job/version.h"
+#include "base/err.h"
+#include "grid/share.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const char usage_text[] =
+    "usage: hymn DECK [group.key=value ...]   run a deck (mpirun, srun, "
+    "alone)\n"
+    "       hymn --dry-run DECK [...]         check it and show what it needs\n"
+    "       hymn --keys [group]               every key of a deck\n"
+    "       hymn --jobs                       what job.kind can be\n"
+    "       hymn --inspect FILE               what a file of hymn holds\n"
+    "       hymn --version, hymn --help\n";
+
+static const char help_text[] =
+    "\n"
+    "A deck is Fortran-namelist text, one group per concern:\n"
+    "\n"
+    "  &job   kind='pretrain', dir='runs/a' /   ! comment\n"
+    "  &optim lr=1e-3, betas=0.9,0.95 /\n"
+    "\n"
+    "Paths in a deck are relative to the deck, on the command line to the\n"
+    "current directory. What the command line gives wins over the deck, the\n"
+    "deck over config.json of model.from, that over the defaults.\n"
+    "\n"
+    "exit codes: 0 good, 1 usage, 2 deck, 3 file, 4 data, 5 resources,\n"
+    "6 diverged, 7 bug, 8 saved on a signal (start it again)\n";
+
+/* An integer that launchers put into the environment, -1 without one. */
+static int
+launcher_int(const char *const *name)
+{
+  for (; *name; name++) {
+    const char *s = getenv(*name);
+
+    if (s && *s)
+      return atoi(s);
+  }
+  return -1;
+}
+
+static int
+launcher_rank(void)
+{
+  static const char *const name[] = {"OMPI_COMM_WORLD_RANK", "PMIX_RANK",
+                                     "PMI_RANK", "SLURM_PROCID", NULL};
+
+  return launcher_int(name);
+}
+
+static int
+launcher_size(void)
+{
+  static const char *const name[] = {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE", NULL};
+  int n = launcher_int(name);
+
+  return n > 0 ? n : 1;
+}
+
+/* One line on stderr, whatever the text holds. */
+static int
+report(int err)
+{
+  char *text = hy_err_text();
+
+  if (!err || (err == HY_ESIGNAL && !*text))
+    return err;
+  if (!*text)
+    snprintf(
+        text, HY_ERR_LEN,
+        "internal: a failure without a message (code %d); please report it",
+        err);
+  for (char *s = text; *s; s++)
+    if ((unsigned char)*s < ' ')
+      *s = ' ';
+  fflush(stdout);
+  fprintf(stderr, "hymn: error: %s\n", text);
+  return err;
+}
+
+/* Deck and overrides. Not collective. */
+static int
+read_deck(hy_deck *deck, int n, char **arg)
+{
+  int err = hy_deck_read(deck, arg[0]);
+
+  for (int i = 1; !err && i < n; i++)
+    if (arg[i][0] == '-')
+      err = hy_fail(HY_EUSAGE,
+                    "command line: '%.64s' after the deck; options come first "
+                    "(hymn --help)",
+                    arg[i]);
+    else
+      err = hy_deck_set(deck, arg[i]);
+  return err;
+}
+
+static int
+cmd_version(int n, char **arg)
+{
+  (void)n;
+  (void)arg;
+  hy_version_print(stdout);
+  return HY_OK;
+}
+
+static int
+cmd_help(int n, char **arg)
+{
+  (void)n;
+  (void)arg;
+  printf("%s%s", usage_text, help_text);
+  return HY_OK;
+}
+
+static int
+cmd_jobs(int n, char **arg)
+{
+  (void)n;
+  (void)arg;
+  hy_job_list(stdout);
+  return HY_OK;
+}
+
+static int
+cmd_keys(int n, char **arg)
+{
+  return hy_deck_keys(stdout, n ? arg[0] : NULL);
+}
+
+static int
+cmd_inspect(int n, char **arg)
+{
+  (void)n;
+  return hy_inspect(arg[0]);
+}
+
+static int
+cmd_dry_run(int n, char **arg)
+{
+  hy_deck *deck = hy_malloc(sizeof *deck);
+  hy_grid grid;
+  int err;
+
+  hy_deck_init(deck);
+  err = read_deck(deck, n, arg);
+  if (!err && !hy_job_find(deck->job.kind))
+    err = hy_job_unknown(arg[0], deck->job.kind);
+  if (!err && !deck->grid.n_ranks)
+    deck->grid.n_ranks = launcher_size();
+  if (!err)
+    err = hy_grid_plan(&grid, &deck->grid);
+  if (!err)
+    err = hy_dry_run(deck, &grid);
+  hy_deck_free(deck);
+  free(deck);
+  return err;
+}
+
+/* Commands that answer without MPI. */
+static const struct {
+  const char *name, *args;
+  int n_min, n_max;
+  int (*run)(int n, char **arg);
+} command[] = {
+    {"--dry-run", "DECK [group.key=value ...]", 1, 1 << 20, cmd_dry_run},
+    {"--keys", "[group]", 0, 1, cmd_keys},
+    {"--jobs", "", 0, 0, cmd_jobs},
+    {"--inspect", "FILE", 1, 1, cmd_inspect},
+    {"--version", "", 0, 0, cmd_version},
+    {"--help", "", 0, 0, cmd_help},
+};
+
+static int
+run_command(int n, char **arg)
+{
+  /* Under a launcher all ranks answer, so that all return the same code, and
+   * one of them is heard. */
+  if (launcher_rank() > 0 && (!freopen("/dev/null", "w", stdout) ||
+                              !freopen("/dev/null", "w", stderr)))
+    return hy_fail(HY_EFILE, "/dev/null: cannot write");
+  if (n == 0) {
+    fputs(usage_text, stderr);
+    return HY_EUSAGE;
+  }
+  for (size_t i = 0; i < sizeof command / sizeof *command; i++)
+    if (!strcmp(arg[0], command[i].name)) {
+      if (n - 1 >= command[i].n_min && n - 1 <= command[i].n_max)
+        return report(command[i].run(n - 1, arg + 1));
+      return report(hy_fail(HY_EUSAGE, "command line: usage is hymn %s %s",
+                            command[i].name, command[i].args));
+    }
+  return report(hy_fail(HY_EUSAGE,
+                        "command line: unknown option %.64s; see hymn --help",
+                        arg[0]));
+}
+
+/* Under MPI: read on rank 0, spread, lay out, run. */
+static int
+run_deck(hy_deck *deck, const hy_comm *world, int n, char **arg)
+{
+  const hy_job *job = NULL;
+  hy_grid grid;
+  int err = 0;
+
+  if (world->rank == 0)
+    err = read_deck(deck, n, arg);
+  err = hy_agree(world, err);
+  if (!err)
+    err = hy_deck_share(deck, world);
+  if (!err && deck->grid.n_ranks)
+    err = hy_fail(HY_EDECK,
+                  "%s: grid.n_ranks is for --dry-run; leave it out, the "
+                  "launcher sets the number of ranks",
+                  arg[0]);
+  if (!err && !(job = hy_job_find(deck->job.kind)))
+    err = hy_job_unknown(arg[0], deck->job.kind);
+  if (!err)
+    err = hy_grid_new(&grid, world->mpi, &deck->grid);
+  if (!err) {
+    err = job->run(deck, &grid);
+    hy_grid_free(&grid);
+  }
+  return err;
+}
+
+static int
+run_mpi(int n, char **arg)
+{
+  hy_deck *deck = hy_malloc(sizeof *deck);
+  hy_comm world;
+  int err, level;
+
+  /* MPI is called outside of OpenMP regions only */
+  MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &level);
+  world = hy_comm_of(MPI_COMM_WORLD);
+  setvbuf(stdout, NULL, _IOLBF, 0); /* step lines reach a log as they come */
+  hy_deck_init(deck);
+  err = run_deck(deck, &world, n, arg);
+  hy_deck_free(deck);
+  free(deck);
+  if (world.rank == 0)
+    report(err);
+  MPI_Finalize();
+  return err;
+}
+
+int
+hy_cli(int argc, char **argv)
+{
+  if (argc < 2 || argv[1][0] == '-')
+    return run_command(argc - 1, argv + 1);
+  return run_mpi(argc - 1, argv + 1);
+}
