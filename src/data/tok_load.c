@@ -94,12 +94,13 @@ load_added(hy_tok_json *l, const json_t *o, hy_tok_added *a)
                    "says %lld; correct one of them",
                    l->path, content, (long long)id,
                    (long long)json_integer_value(in_vocab));
-  if (!in_vocab && (err = set_token(l, content, id)))
-    return err;
   if (normalized && l->t->nfc)
     err = hy_tok_nfc(content, strlen(content), &b);
   else
     hy_buf_add(&b, content, strlen(content));
+  /* decoded in the form that is matched, as the package does */
+  if (!err && !in_vocab)
+    err = set_token(l, b.data, id);
   *a = (hy_tok_added){hy_strdup(content),
                       b.data,
                       b.len,
@@ -109,7 +110,8 @@ load_added(hy_tok_json *l, const json_t *o, hy_tok_added *a)
                       (unsigned char)rstrip,
                       (unsigned char)word,
                       (unsigned char)normalized};
-  l->t->special[id] = (unsigned char)special;
+  if (!err)
+    l->t->special[id] = (unsigned char)special;
   return err;
 }
 
