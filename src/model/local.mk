@@ -1,1 +1,4 @@
 # src/model
+src_libhymn_a_SOURCES += \
+  src/model/cfg.c src/model/cfg.h \
+  src/model/cfg_table.c src/model/cfg_table.h

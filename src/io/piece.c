@@ -1,0 +1,78 @@
+#include "io/piece.h"
+
+#include <stdio.h>
+#include <string.h>
+
+void
+hy_pieces_of(hy_pieces *p, const hy_spec *spec, const hy_shard *shard)
+{
+  *p = (hy_pieces){.outer = 1, .inner = 1, .n_part = 1};
+  if (spec->split < 0) {
+    p->count[0] = p->global_len = p->local_len = hy_spec_size(spec);
+  } else {
+    for (int i = 0; i < spec->split; i++)
+      p->outer *= spec->dim[i];
+    for (int i = spec->split + 1; i < spec->n_dim; i++)
+      p->inner *= spec->dim[i];
+    p->global_len = spec->dim[spec->split];
+    p->local_len = shard->dim[spec->split];
+    p->n_part = shard->n;
+    for (int k = 0; k < shard->n; k++) {
+      p->global[k] = shard->global[k];
+      p->local[k] = shard->local[k];
+      p->count[k] = shard->count[k];
+    }
+  }
+  p->n = p->outer * p->n_part;
+}
+
+hy_piece
+hy_piece_at(const hy_pieces *p, int64_t i)
+{
+  int64_t o = i / p->n_part;
+  int k = (int)(i % p->n_part);
+
+  return (hy_piece){(o * p->global_len + p->global[k]) * p->inner,
+                    (o * p->local_len + p->local[k]) * p->inner,
+                    p->count[k] * p->inner};
+}
+
+int
+hy_piece_mine(const hy_spec *spec, const hy_grid *grid)
+{
+  if (spec->split >= 0 && spec->axis == HY_EP)
+    return grid->edp.rank == 0;
+  if (spec->split >= 0)
+    return grid->replica.rank == 0;
+  return grid->replica.rank == 0 && grid->tp.rank == 0;
+}
+
+int64_t
+hy_spec_n_tensor(const hy_spec *spec)
+{
+  return spec->stacked ? spec->dim[0] : 1;
+}
+
+void
+hy_spec_tensor_name(char *out, const hy_spec *spec, int64_t e)
+{
+  const char *mark = spec->stacked ? strstr(spec->name, "%d") : NULL;
+
+  if (mark)
+    snprintf(out, HY_NAME_LEN, "%.*s%lld%s", (int)(mark - spec->name),
+             spec->name, (long long)e, mark + 2);
+  else
+    snprintf(out, HY_NAME_LEN, "%s", spec->name);
+}
+
+void
+hy_spec_stack_name(char *out, const hy_spec *spec)
+{
+  const char *mark = spec->stacked ? strstr(spec->name, "%d.") : NULL;
+
+  if (mark)
+    snprintf(out, HY_NAME_LEN, "%.*s%s", (int)(mark - spec->name), spec->name,
+             mark + 3);
+  else
+    snprintf(out, HY_NAME_LEN, "%s", spec->name);
+}
