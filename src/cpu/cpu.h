@@ -2,9 +2,8 @@
  *
  * Threads: a body splits its own work over ctx->n_threads with OpenMP and
  * calls single-threaded BLAS inside, so that products, scans and elementwise
- * work use the same threads and never fight for cores. Where a sum is split,
- * the split does not depend on the number of threads: a run repeats bit for
- * bit with any. */
+ * work use the same threads and never fight for cores. Our own sums are split
+ * into a fixed number of parts, never by thread. */
 #ifndef HYMN_CPU_CPU_H
 #define HYMN_CPU_CPU_H
 
@@ -28,6 +27,31 @@ void cpu_gemm_par(int n_threads, int ta, int tb, int64_t m, int64_t n,
 
 /** Make the BLAS library single-threaded; once, before the first product. */
 void cpu_init(void);
+
+/* Sums over rows (gradients of norm weights and biases) go through this many
+ * partial sums, added in order. */
+enum { CPU_N_PART = 16 };
+
+/** Rows first .. end-1 of part i of n rows. */
+static inline int64_t
+cpu_part(int64_t n, int i)
+{
+  return n * i / CPU_N_PART;
+}
+
+/** out[j] = beta out[j] + sum over parts of part[i][j], j < n, in order. */
+void cpu_add_parts(float *out, const float *part, int64_t n, float beta);
+
+/** g = beta g + x for n floats; beta 0 does not read g. */
+static inline void
+cpu_put(float *g, const float *x, int64_t n, float beta)
+{
+  if (beta == 0)
+    memcpy(g, x, (size_t)n * sizeof *g);
+  else
+    for (int64_t i = 0; i < n; i++)
+      g[i] += x[i];
+}
 
 /** exp(x), relative error below 2e-7, 0 below -87.3, NaN stays NaN; written
  *  without branches so that loops over it vectorise (Cody and Waite's

@@ -6,7 +6,7 @@ static const struct {
   const char *name;
   size_t size;
 } fmt_table[HY_N_FMT] = {
-    [HY_F32] = {"fp32", 4}, [HY_BF16] = {"bf16", 2}, [HY_I32] = {"int32", 4},
+    [HY_F32] = {"fp32", 4},  [HY_BF16] = {"bf16", 2}, [HY_I32] = {"int32", 4},
     [HY_I64] = {"int64", 8}, [HY_U8] = {"uint8", 1},
 };
 

@@ -6,6 +6,7 @@
 #ifndef HYMN_LAYER_PLAN_H
 #define HYMN_LAYER_PLAN_H
 
+#include "base/err.h"
 #include "deck/deck.h"
 #include "grid/grid.h"
 
@@ -22,40 +23,40 @@ typedef enum {
 } hy_kind;
 
 typedef enum {
-  HY_INIT_NORMAL,   /* N(0, init_std) */
+  HY_INIT_NORMAL, /* N(0, init_std) */
   HY_INIT_ONE,
   HY_INIT_ZERO,
-  HY_INIT_A_LOG,    /* log of U(1, 16) */
-  HY_INIT_DT_BIAS,  /* softplus^-1 of exp(U(log 1e-3, log 1e-1)), >= 1e-4 */
-  HY_INIT_UNIFORM   /* U(-init_std, init_std) */
+  HY_INIT_A_LOG,   /* log of U(1, 16) */
+  HY_INIT_DT_BIAS, /* softplus^-1 of exp(U(log 1e-3, log 1e-1)), >= 1e-4 */
+  HY_INIT_UNIFORM  /* U(-init_std, init_std) */
 } hy_init;
 
 typedef struct {
   char name[HY_NAME_LEN]; /* hub name; one "%d" for the expert if stacked */
   int n_dim;
-  int64_t dim[4];         /* GLOBAL */
-  int stacked;            /* dim[0] counts experts, each a tensor of its own
-                             in a weight folder */
-  int split;              /* dimension that is cut, -1: whole on each rank */
-  unsigned axis;          /* HY_TP or HY_EP: which ranks share it out */
-  int n_part;             /* fused blocks along split, each cut by itself */
+  int64_t dim[4]; /* GLOBAL */
+  int stacked;    /* dim[0] counts experts, each a tensor of its own
+                     in a weight folder */
+  int split;      /* dimension that is cut, -1: whole on each rank */
+  unsigned axis;  /* HY_TP or HY_EP: which ranks share it out */
+  int n_part;     /* fused blocks along split, each cut by itself */
   int64_t part[HY_MAX_PART];
-  unsigned partial;       /* axes on which a rank's gradient is only a part */
+  unsigned partial; /* axes on which a rank's gradient is only a part */
   hy_kind kind;
   hy_init init;
   float init_std;
-  int decay;              /* weight decay applies */
-  int keep_fp32;          /* fp32 also in bf16 weight folders */
-  int64_t layer;          /* flat layer index; -1: embedding, final norm, head */
+  int decay;     /* weight decay applies */
+  int keep_fp32; /* fp32 also in bf16 weight folders */
+  int64_t layer; /* flat layer index; -1: embedding, final norm, head */
 } hy_spec;
 
 /* The piece of a tensor that one rank holds: n runs along the split
  * dimension (one for a fused block each), stored one after another. */
 typedef struct {
-  int64_t dim[4];               /* local */
+  int64_t dim[4]; /* local */
   int n;
-  int64_t global[HY_MAX_PART];  /* first index in the global tensor */
-  int64_t local[HY_MAX_PART];   /* first index in the local piece */
+  int64_t global[HY_MAX_PART]; /* first index in the global tensor */
+  int64_t local[HY_MAX_PART];  /* first index in the local piece */
   int64_t count[HY_MAX_PART];
 } hy_shard;
 
@@ -71,24 +72,27 @@ typedef struct hy_layer_type hy_layer_type;
 typedef struct {
   const hy_layer_type *type;
   const hy_cfg *cfg;
-  int64_t index;     /* 0 .. n_layers-1, MTP blocks behind the backbone */
+  int64_t index; /* 0 .. n_layers-1, MTP blocks behind the backbone */
   int n_w;
-  int w[16];         /* index of its specs, in the order declared */
+  int w[16]; /* index of its specs, in the order declared */
 } hy_layer;
 
 typedef struct {
   const hy_cfg *cfg;
-  int n_layer;       /* backbone */
-  int n_mtp_block;   /* stored prediction blocks */
-  int n_mtp_layer;   /* inner layers of one block */
-  int n_depth;       /* prediction depths */
-  hy_layer *layer;   /* backbone, then n_mtp_block * n_mtp_layer inner layers */
-  int embed, norm_f, head;      /* spec index; head == embed when tied */
+  int n_layer;     /* backbone */
+  int n_mtp_block; /* stored prediction blocks */
+  int n_mtp_layer; /* inner layers of one block */
+  int n_depth;     /* prediction depths */
+  int n_layer_all; /* with the inner layers of all stored blocks */
+  hy_layer *layer; /* backbone, then n_mtp_block * n_mtp_layer inner layers */
+  int embed, norm_f, head; /* spec index; head == embed when tied */
   struct {
     int enorm, hnorm, eh_proj, norm;
-  } *mtp;            /* by stored block */
+  } * mtp; /* by stored block */
   int n_spec;
   hy_spec *spec;
+  const char *prefix; /* of the names hy_param makes, while layers declare */
+  int64_t current;    /* their layer */
 } hy_plan;
 
 /** Layers and specs of the architecture; cfg must outlive the plan.
@@ -99,15 +103,18 @@ void hy_plan_free(hy_plan *p);
 
 /** For layers: declare the next parameter of the current layer, hub name
  *  suffix (below "backbone.layers.N."). Returns its spec to be adjusted. */
-hy_spec *hy_param(hy_plan *p, const char *name, int n_dim,
-                  const int64_t *dim);
+hy_spec *hy_param(hy_plan *p, const char *name, int n_dim, const int64_t *dim);
 #define HY_DIM(...)                                                            \
-  (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)),                   \
-      (const int64_t[])                                                        \
+  (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (const int64_t[]) \
   {                                                                            \
     __VA_ARGS__                                                                \
   }
 /** Cut along dimension dim over the ranks of axis (HY_TP). */
 void hy_split(hy_spec *s, int dim, unsigned axis);
+/** A product that adds to the residual stream: first weights are divided by
+ *  sqrt(number of backbone layers). Returns s. */
+hy_spec *hy_residual(const hy_plan *p, hy_spec *s);
+/** First weights uniform in +-1/sqrt(fan_in) (Kaiming, a = sqrt 5). */
+void hy_uniform(hy_spec *s, int64_t fan_in);
 
 #endif

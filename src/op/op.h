@@ -16,6 +16,10 @@ enum {
   HY_N_OPS
 };
 
+/* Tokens of a chunk of the scan: products inside a chunk grow with it, states
+ * kept for backward shrink. Changes rounding only. */
+enum { HY_SSD_CHUNK = 64 };
+
 /** The CPU fp32 reference, and the backend of shapes without storage. */
 extern const hy_backend hy_backend_cpu, hy_backend_plan;
 
@@ -30,8 +34,8 @@ hy_tensor *hy_linear(hy_ctx *c, hy_tensor *x, hy_tensor *w);
 hy_tensor *hy_grouped_linear(hy_ctx *c, hy_tensor *x, hy_tensor *w,
                              const int32_t *offset);
 
-/** Rows of the table.  \param id (T)  \param w (vocab, D)  \return (T, D) */
-hy_tensor *hy_embedding(hy_ctx *c, const int32_t *id, hy_tensor *w);
+/** Rows id[0..n-1] of the table.  \param w (vocab, D)  \return (n, D) */
+hy_tensor *hy_embedding(hy_ctx *c, const int32_t *id, int64_t n, hy_tensor *w);
 
 /** x / rms(x) * w over each row.
  *  Source: Zhang and Sennrich 2019, arXiv:1910.07467. */
@@ -40,8 +44,8 @@ hy_tensor *hy_rmsnorm(hy_ctx *c, hy_tensor *x, hy_tensor *w, float eps);
 /** RMS norm of y silu(z), each of n_groups equal parts of a row by itself.
  *  \param y, z (T, D)  \param w (D)
  *  Source: the norm before out_proj of Mamba-2, arXiv:2405.21060, section 7. */
-hy_tensor *hy_gated_rmsnorm(hy_ctx *c, hy_tensor *y, hy_tensor *z,
-                            hy_tensor *w, int64_t n_groups, float eps);
+hy_tensor *hy_gated_rmsnorm(hy_ctx *c, hy_tensor *y, hy_tensor *z, hy_tensor *w,
+                            int64_t n_groups, float eps);
 
 /** Causal depthwise convolution: y[t,i] = b[i] + sum_j w[i,n-1-j] x[t-j,i]
  *  over the taps j with t-j >= seq_start[t].
@@ -86,9 +90,9 @@ hy_tensor *hy_add(hy_ctx *c, hy_tensor *x, hy_tensor *y);
 hy_tensor *hy_concat(hy_ctx *c, hy_tensor *x, hy_tensor *y);
 
 typedef struct {
-  hy_tensor *weight;     /* (T, top_k), with gradient */
-  const int32_t *idx;    /* (T, top_k), ascending experts */
-  const int32_t *count;  /* (n_experts) tokens sent, padding left out */
+  hy_tensor *weight;    /* (T, top_k), with gradient */
+  const int32_t *idx;   /* (T, top_k), ascending experts */
+  const int32_t *count; /* (n_experts) tokens sent, padding left out */
 } hy_route;
 
 /** Sigmoid router. Experts are chosen by score + bias (limited to the best
@@ -97,14 +101,14 @@ typedef struct {
  *  norm, times scaling. Ties go to the lower expert.
  *  \param logits (T, n_experts), fp32  \param bias (n_experts), no gradient
  *  Source: DeepSeek-V3, arXiv:2412.19437, section 2.1.2. */
-hy_route hy_router(hy_ctx *c, hy_tensor *logits, hy_tensor *bias,
-                   int64_t top_k, int64_t n_group, int64_t topk_group,
-                   int norm, float scaling);
+hy_route hy_router(hy_ctx *c, hy_tensor *logits, hy_tensor *bias, int64_t top_k,
+                   int64_t n_group, int64_t topk_group, int norm,
+                   float scaling);
 
 typedef struct {
-  hy_tensor *x;           /* (T top_k, D), rows sorted by expert */
-  const int32_t *offset;  /* (n_experts + 1) */
-  const int32_t *pos;     /* (T, top_k): row of each choice */
+  hy_tensor *x;          /* (T top_k, D), rows sorted by expert */
+  const int32_t *offset; /* (n_experts + 1) */
+  const int32_t *pos;    /* (T, top_k): row of each choice */
 } hy_dispatched;
 
 /** Copy each token's row to the experts it chose (op permute). */

@@ -17,8 +17,8 @@ typedef struct hy_rec hy_rec;
 typedef struct hy_ctx hy_ctx;
 
 typedef struct {
-  double fwd, bwd;   /* FLOPs, multiply and add counted as two */
-  double bytes;      /* read and written by the forward pass */
+  double fwd, bwd; /* FLOPs, multiply and add counted as two */
+  double bytes;    /* read and written by the forward pass */
 } hy_cost;
 
 typedef struct {
@@ -49,16 +49,17 @@ typedef struct {
   const float *weight;      /* loss weights */
   const int32_t *seq_start; /* NULL with segments */
   const uint8_t *pad;
-  const hy_segments *seg;   /* generation: state lies in the cache */
-  hy_tensor *state[2];      /* cache of this op in this layer */
-  const int32_t *offset;    /* (n_experts + 1): rows of each expert */
-  const int32_t *pos;       /* (n_tokens, top_k): row of each choice */
-  const int32_t *idx;       /* (n_tokens, top_k): experts, ascending */
+  const hy_segments *seg; /* generation: state lies in the cache */
+  hy_tensor *state[2];    /* cache of this op in this layer */
+  const int32_t *offset;  /* (n_experts + 1): rows of each expert */
+  const int32_t *pos;     /* (n_tokens, top_k): row of each choice */
+  const int32_t *idx;     /* (n_tokens, top_k): experts, ascending */
   double n_docs;
-  double *value;            /* where a loss adds its value */
+  int64_t seq_len;
+  double *value; /* where a loss adds its value */
   int64_t layer;
-  size_t mark;              /* of the activation arena, for layer_begin */
-  const hy_comm *comm;      /* of a region */
+  size_t mark;         /* of the activation arena, for layer_begin */
+  const hy_comm *comm; /* of a region */
 } hy_attr;
 
 struct hy_rec {
@@ -67,8 +68,7 @@ struct hy_rec {
   hy_tensor *in[HY_MAX_IN], *out[HY_MAX_OUT], *save[HY_MAX_SAVE];
   float beta[HY_MAX_IN];
   hy_attr attr;
-  size_t scratch_fwd, scratch_bwd; /* bytes wanted while the body runs */
-  void *scratch;
+  void *scratch; /* while a body runs */
 };
 
 typedef struct {
@@ -80,6 +80,8 @@ typedef struct {
   const char *name;
   const hy_op *op; /* by HY_OP_name */
   int dry;         /* shapes without storage: bodies are not called */
+  /* bytes a body wants while it runs, forward (0) or backward (1) */
+  size_t (*scratch)(const hy_ctx *, const hy_rec *, int backward);
 } hy_backend;
 
 /* One for each model and micro-batch in flight. */
@@ -88,26 +90,32 @@ struct hy_ctx {
   const hy_grid *grid;
   int n_threads;
   hy_tape tape;
-  int taping;         /* 0: inference */
-  hy_arena act;       /* activations, released as backward leaves a layer */
-  hy_arena turn[2];   /* two in turn: gradients of activations; in inference
-                         the activations themselves */
-  hy_arena host;      /* records and tensor headers */
-  int cur;            /* the arena whose turn it is */
+  int taping;       /* 0: inference */
+  hy_arena act;     /* activations, released as backward leaves a layer */
+  hy_arena turn[2]; /* two in turn: gradients of activations; in inference
+                       the activations themselves */
+  hy_arena host;    /* records and tensor headers */
+  int cur;          /* the arena whose turn it is */
   const hy_batch *batch;
   const hy_segments *seg;
-  struct hy_cache *cache; /* generation: states by layer (op/cache.h) */
-  int64_t layer;
-  hy_cost cost;       /* of everything run since the caller cleared it */
+  struct hy_cache *cache;   /* generation: states by layer (op/cache.h) */
+  hy_tensor *const *weight; /* parameters by spec index */
+  int64_t layer;   /* flat index, MTP layers behind the backbone; or -1 */
+  int depth;       /* 0 backbone, k: prediction depth k */
+  hy_cost cost;    /* of everything run since the caller cleared it */
+  double *aux;     /* sum of the balance losses; NULL: none wanted */
+  float aux_scale; /* 1/depths inside a prediction block used by them all */
+  int64_t *count;  /* (n_layers, n_experts) tokens routed, or NULL */
   /* shows named intermediate results (compare, monitors); may be NULL */
-  void (*watch)(void *arg, int64_t layer, const char *name,
-                const hy_tensor *t);
+  void (*watch)(void *arg, int64_t layer, const char *name, const hy_tensor *t);
   void *watch_arg;
 };
 
-/** A context whose arenas are empty; hy_ctx_plan or hy_ctx_reserve follows. */
+/** A context without memory for tensors: of a dry backend it is ready to count,
+ *  of another hy_ctx_reserve follows. n_layers sizes the records of a dry
+ *  one. */
 void hy_ctx_init(hy_ctx *c, const hy_backend *be, const hy_grid *grid,
-                 int n_threads);
+                 int n_threads, int64_t n_layers);
 /** Arenas of the sizes that `plan` (a context of the dry backend that ran the
  *  same program) has found. 0 or HY_ERES. Not collective. */
 int hy_ctx_reserve(hy_ctx *c, const hy_ctx *plan);
@@ -121,11 +129,11 @@ hy_tensor *hy_new(hy_ctx *c, hy_fmt fmt, int64_t rows, int64_t cols);
 /** Columns first .. first+n-1 of t, without a copy. */
 hy_tensor *hy_cols_of(hy_ctx *c, hy_tensor *t, int64_t first, int64_t n);
 /** A tensor that later layers read again: its gradient outlives the turn of
- *  the two arenas. Call it right after t was made. */
+ *  the two arenas. Call it right after t was made. Training only. */
 void hy_keep(hy_ctx *c, hy_tensor *t);
 
-/** A record with n inputs; the caller sets attr, out, save, scratch and then
- *  calls hy_exec. */
+/** A record with n inputs; the caller sets attr, out and save and then calls
+ *  hy_exec. */
 hy_rec *hy_rec_new(hy_ctx *c, const hy_op *op, int n_in, hy_tensor **in);
 hy_tensor *hy_rec_out(hy_ctx *c, hy_rec *r, int64_t rows, int64_t cols);
 /** Memory that backward reads; not kept in inference. */
@@ -143,5 +151,10 @@ void hy_backward(hy_ctx *c);
 
 /** Show t to c->watch, if there is one. */
 void hy_watch(hy_ctx *c, const char *name, const hy_tensor *t);
+void hy_watch_i32(hy_ctx *c, const char *name, const int32_t *v, int64_t rows,
+                  int64_t cols);
+
+/** Add n counts to those of the current layer, if they are wanted. */
+void hy_count(hy_ctx *c, const int32_t *count, int64_t n);
 
 #endif

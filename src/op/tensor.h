@@ -12,12 +12,12 @@ struct hy_tensor {
   hy_fmt fmt;
   int n_dim;
   int64_t dim[4];
-  int64_t ld;       /* elements from one row to the next */
+  int64_t ld; /* elements from one row to the next */
   void *data;
-  float *grad;      /* same shape and ld; NULL until backward needs it */
-  hy_tensor *base;  /* set for a view of columns: its gradient is part of
-                       base's */
-  int64_t first;    /* first column of that view */
+  float *grad;        /* same shape and ld; NULL until backward needs it */
+  hy_tensor *base;    /* set for a view of columns: its gradient is part of
+                         base's */
+  int64_t first;      /* first column of that view */
   unsigned char want; /* a gradient is wanted */
   unsigned char has;  /* grad holds a value (else the next write replaces) */
 };

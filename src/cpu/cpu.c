@@ -1,0 +1,112 @@
+#include "cpu/cpu.h"
+#include "cpu/cpu_attention.h"
+#include "cpu/cpu_ssd.h"
+#include "op/cost.h"
+#include "config.h"
+
+#include <cblas.h>
+
+void
+cpu_init(void)
+{
+#ifdef HAVE_OPENBLAS_SET_NUM_THREADS
+  openblas_set_num_threads(1);
+#endif
+}
+
+void
+cpu_gemm(int ta, int tb, int64_t m, int64_t n, int64_t k, float alpha,
+         const float *a, int64_t lda, const float *b, int64_t ldb, float beta,
+         float *c, int64_t ldc)
+{
+  if (m > 0 && n > 0)
+    cblas_sgemm(CblasRowMajor, ta ? CblasTrans : CblasNoTrans,
+                tb ? CblasTrans : CblasNoTrans, (int)m, (int)n, (int)k, alpha,
+                a, (int)lda, b, (int)ldb, beta, c, (int)ldc);
+}
+
+void
+cpu_gemm_par(int n_threads, int ta, int tb, int64_t m, int64_t n, int64_t k,
+             float alpha, const float *a, int64_t lda, const float *b,
+             int64_t ldb, float beta, float *c, int64_t ldc)
+{
+  int by_rows = m >= n;
+  int64_t len = by_rows ? m : n;
+
+#pragma omp parallel for num_threads(n_threads) schedule(static)
+  for (int i = 0; i < n_threads; i++) {
+    int64_t lo = len * i / n_threads, hi = len * (i + 1) / n_threads;
+
+    if (by_rows)
+      cpu_gemm(ta, tb, hi - lo, n, k, alpha, a + (ta ? lo : lo * lda), lda, b,
+               ldb, beta, c + lo * ldc, ldc);
+    else
+      cpu_gemm(ta, tb, m, hi - lo, k, alpha, a, lda, b + (tb ? lo * ldb : lo),
+               ldb, beta, c + lo, ldc);
+  }
+}
+
+void
+cpu_add_parts(float *out, const float *part, int64_t n, float beta)
+{
+  if (beta == 0)
+    memset(out, 0, (size_t)n * sizeof *out);
+  for (int i = 0; i < CPU_N_PART; i++)
+    for (int64_t j = 0; j < n; j++)
+      out[j] += part[i * n + j];
+}
+
+static size_t
+cpu_scratch(const hy_ctx *c, const hy_rec *r, int backward)
+{
+  int64_t n = r->n_in ? r->in[0]->dim[0] : 0, cols;
+  size_t (*ssd)(int64_t, int64_t, int64_t, int64_t, int64_t, int) =
+      backward ? cpu_ssd_scratch_bwd : cpu_ssd_scratch_fwd;
+  size_t (*att)(int64_t, int64_t, int64_t, int64_t, int) =
+      backward ? cpu_attention_scratch_bwd : cpu_attention_scratch_fwd;
+
+  if (r->op < c->be->op || r->op >= c->be->op + HY_N_OPS)
+    return 0;
+  cols = hy_cols(r->in[0]);
+  switch (r->op - c->be->op) {
+  case HY_OP_ssd:
+    return ssd(n, r->attr.n_heads, cols / r->attr.n_heads, r->attr.n_groups,
+               hy_cols(r->in[2]) / r->attr.n_groups, c->n_threads);
+  case HY_OP_attention:
+    return att(n, r->attr.n_heads, r->attr.n_kv_heads, cols / r->attr.n_heads,
+               c->n_threads);
+  case HY_OP_router:
+    return backward ? 0
+                    : (size_t)c->n_threads *
+                          hy_bytes(HY_F32, 2 * cols + 2 * r->attr.n_group);
+  case HY_OP_seq_aux:
+    return backward ? 0 : hy_bytes(HY_F32, 4 * cols);
+  case HY_OP_ce:
+    return backward ? 0 : (size_t)n * sizeof(double);
+  case HY_OP_gated_rmsnorm:
+    return backward ? hy_bytes(HY_F32, 2 * CPU_N_PART * cols) : 0;
+  case HY_OP_rmsnorm:
+  case HY_OP_softplus:
+    return backward ? hy_bytes(HY_F32, CPU_N_PART * cols) : 0;
+  default:
+    return 0;
+  }
+}
+
+/* A missing body does not link. */
+#define HY_OP(n)                                                               \
+  void cpu_##n##_fwd(hy_ctx *, hy_rec *);                                      \
+  void cpu_##n##_bwd(hy_ctx *, hy_rec *);
+#include "op/ops.def"
+#undef HY_OP
+
+static const hy_op cpu_op[] = {
+#define HY_OP(n) {#n, cpu_##n##_fwd, cpu_##n##_bwd, hy_##n##_cost},
+#include "op/ops.def"
+#undef HY_OP
+};
+
+const hy_backend hy_backend_cpu = {"cpu", cpu_op, 0, cpu_scratch};
+
+/* Shapes without storage: the CPU's program and memory, no bodies run. */
+const hy_backend hy_backend_plan = {"plan", cpu_op, 1, cpu_scratch};

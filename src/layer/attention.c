@@ -1,0 +1,54 @@
+/* Grouped-query attention (Ainslie et al. 2023, arXiv:2305.13245) without
+ * positional embedding: the Mamba layers carry positions. */
+#include "layer/layer.h"
+
+enum { NORM, Q, K, V, O };
+
+static int
+attention_check(const hy_cfg *cfg)
+{
+  int err = hy_need(cfg->n_heads, "model.n_heads", '*');
+
+  if (!err)
+    err = hy_need(cfg->n_kv_heads, "model.n_kv_heads", '*');
+  if (!err)
+    err = hy_need(cfg->d_head, "model.d_head", '*');
+  if (!err)
+    err = hy_need_multiple(cfg->n_heads, "model.n_heads", cfg->n_kv_heads,
+                           "model.n_kv_heads");
+  return err;
+}
+
+static void
+attention_params(hy_plan *p, const hy_cfg *cfg)
+{
+  int64_t d = cfg->d_model, q = cfg->n_heads * cfg->d_head;
+  int64_t kv = cfg->n_kv_heads * cfg->d_head;
+
+  hy_param(p, "norm.weight", HY_DIM(d));
+  hy_split(hy_param(p, "mixer.q_proj.weight", HY_DIM(q, d)), 0, HY_TP);
+  hy_split(hy_param(p, "mixer.k_proj.weight", HY_DIM(kv, d)), 0, HY_TP);
+  hy_split(hy_param(p, "mixer.v_proj.weight", HY_DIM(kv, d)), 0, HY_TP);
+  hy_split(hy_residual(p, hy_param(p, "mixer.o_proj.weight", HY_DIM(d, q))), 1,
+           HY_TP);
+}
+
+static hy_tensor *
+attention_forward(hy_ctx *c, const hy_layer *l, hy_tensor *x)
+{
+  hy_tensor *h = hy_rmsnorm(c, x, hy_w(c, l, NORM), (float)l->cfg->norm_eps);
+  hy_tensor *q, *k, *v, *kc, *vc;
+
+  h = hy_enter_tp(c, h); /* all tokens, own heads */
+  q = hy_linear(c, h, hy_w(c, l, Q));
+  k = hy_linear(c, h, hy_w(c, l, K));
+  v = hy_linear(c, h, hy_w(c, l, V));
+  hy_ring_kv(c, &kc, &vc);
+  h = hy_attention(c, q, k, v, hy_cols(q) / l->cfg->d_head,
+                   hy_cols(k) / l->cfg->d_head, kc, vc);
+  h = hy_linear(c, h, hy_w(c, l, O));
+  return hy_add(c, x, hy_leave_tp(c, h));
+}
+
+const hy_layer_type hy_layer_attention = {
+    "attention", '*', 0, attention_check, attention_params, attention_forward};

@@ -1,0 +1,42 @@
+/* layer.h: a layer type is its parameters and its forward text; backward
+ * comes from the tape, layouts from the regions. */
+#ifndef HYMN_LAYER_LAYER_H
+#define HYMN_LAYER_LAYER_H
+
+#include "layer/plan.h"
+#include "op/region.h"
+
+struct hy_layer_type {
+  const char *name;
+  char letter;
+  int tp; /* 1: runs with grid.tp > 1 in this version */
+  /** Sizes this layer needs: 0 or HY_EDECK naming the key. */
+  int (*check)(const hy_cfg *cfg);
+  /** Declare the parameters, in the order of the forward's names. */
+  void (*params)(hy_plan *p, const hy_cfg *cfg);
+  /** The residual stream x (T, d_model) behind the layer. */
+  hy_tensor *(*forward)(hy_ctx *c, const hy_layer *l, hy_tensor *x);
+};
+
+#define HY_LAYER(n) extern const hy_layer_type hy_layer_##n;
+#include "layer/layers.def"
+#undef HY_LAYER
+
+/** The type of this letter, NULL if there is none. */
+const hy_layer_type *hy_layer_find(char letter);
+
+/** Parameter i of the layer, in the order declared. */
+static inline hy_tensor *
+hy_w(const hy_ctx *c, const hy_layer *l, int i)
+{
+  return c->weight[l->w[i]];
+}
+
+/** 0, or HY_EDECK saying that layers of pattern letter `letter` need the
+ *  key. */
+int hy_need(int64_t value, const char *key, char letter);
+/** 0, or HY_EDECK saying that key_a = a must be a multiple of key_b = b. */
+int hy_need_multiple(int64_t a, const char *key_a, int64_t b,
+                     const char *key_b);
+
+#endif

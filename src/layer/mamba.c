@@ -1,0 +1,104 @@
+/* Mamba-2 mixer (Dao and Gu 2024, arXiv:2405.21060).
+ *
+ * in_proj makes z (gate), x, B, C and dt side by side; the convolution runs
+ * over x, B, C. The gate multiplies before the norm, the norm is taken in
+ * groups. dt has no floor. */
+#include "layer/layer.h"
+
+enum { NORM, IN, CONV, CONV_BIAS, DT_BIAS, A_LOG, D, GATED_NORM, OUT };
+
+static int
+mamba_check(const hy_cfg *cfg)
+{
+  int err = hy_need(cfg->mamba_n_heads, "model.mamba_n_heads", 'M');
+
+  if (!err)
+    err = hy_need(cfg->mamba_d_head, "model.mamba_d_head", 'M');
+  if (!err)
+    err = hy_need(cfg->mamba_n_groups, "model.mamba_n_groups", 'M');
+  if (!err)
+    err = hy_need(cfg->mamba_d_state, "model.mamba_d_state", 'M');
+  if (!err)
+    err = hy_need_multiple(cfg->mamba_n_heads, "model.mamba_n_heads",
+                           cfg->mamba_n_groups, "model.mamba_n_groups");
+  return err;
+}
+
+/* Blocks z, x, B, C, dt (or x, B, C) along dimension 0, each cut by itself. */
+static void
+split_parts(hy_spec *s, const hy_cfg *cfg, int first, int n)
+{
+  int64_t inner = cfg->mamba_n_heads * cfg->mamba_d_head;
+  int64_t state = cfg->mamba_n_groups * cfg->mamba_d_state;
+  int64_t part[5] = {inner, inner, state, state, cfg->mamba_n_heads};
+
+  hy_split(s, 0, HY_TP);
+  s->n_part = n;
+  for (int i = 0; i < n; i++)
+    s->part[i] = part[first + i];
+}
+
+static void
+mamba_params(hy_plan *p, const hy_cfg *cfg)
+{
+  int64_t d = cfg->d_model, heads = cfg->mamba_n_heads;
+  int64_t inner = heads * cfg->mamba_d_head;
+  int64_t conv = inner + 2 * cfg->mamba_n_groups * cfg->mamba_d_state;
+  hy_spec *s;
+
+  hy_param(p, "norm.weight", HY_DIM(d));
+  split_parts(
+      hy_param(p, "mixer.in_proj.weight", HY_DIM(inner + conv + heads, d)), cfg,
+      0, 5);
+  s = hy_param(p, "mixer.conv1d.weight", HY_DIM(conv, 1, cfg->mamba_d_conv));
+  split_parts(s, cfg, 1, 3);
+  hy_uniform(s, cfg->mamba_d_conv);
+  s = hy_param(p, "mixer.conv1d.bias", HY_DIM(conv));
+  split_parts(s, cfg, 1, 3);
+  hy_uniform(s, cfg->mamba_d_conv);
+  s = hy_param(p, "mixer.dt_bias", HY_DIM(heads));
+  s->init = HY_INIT_DT_BIAS;
+  hy_split(s, 0, HY_TP);
+  s = hy_param(p, "mixer.A_log", HY_DIM(heads));
+  s->init = HY_INIT_A_LOG;
+  hy_split(s, 0, HY_TP);
+  s = hy_param(p, "mixer.D", HY_DIM(heads));
+  s->init = HY_INIT_ONE;
+  hy_split(s, 0, HY_TP);
+  hy_split(hy_param(p, "mixer.norm.weight", HY_DIM(inner)), 0, HY_TP);
+  hy_split(
+      hy_residual(p, hy_param(p, "mixer.out_proj.weight", HY_DIM(d, inner))), 1,
+      HY_TP);
+}
+
+static hy_tensor *
+mamba_forward(hy_ctx *c, const hy_layer *l, hy_tensor *x)
+{
+  const hy_cfg *cfg = l->cfg;
+  float eps = (float)cfg->norm_eps;
+  hy_tensor *a_log = hy_w(c, l, A_LOG), *h, *z, *u, *dt, *y;
+  int64_t inner = a_log->dim[0] * cfg->mamba_d_head;
+  int64_t conv = hy_w(c, l, CONV)->dim[0], state = (conv - inner) / 2;
+  int64_t n_groups = state / cfg->mamba_d_state;
+
+  h = hy_rmsnorm(c, x, hy_w(c, l, NORM), eps);
+  h = hy_enter_tp(c, h); /* all tokens, own heads */
+  h = hy_linear(c, h, hy_w(c, l, IN));
+  z = hy_cols_of(c, h, 0, inner);
+  u = hy_cols_of(c, h, inner, conv);
+  dt = hy_cols_of(c, h, inner + conv, a_log->dim[0]);
+  u = hy_conv1d(c, u, hy_w(c, l, CONV), hy_w(c, l, CONV_BIAS),
+                hy_carry_conv(c, u));
+  u = hy_silu(c, u);
+  dt = hy_softplus(c, dt, hy_w(c, l, DT_BIAS));
+  y = hy_ssd(c, hy_cols_of(c, u, 0, inner), dt, hy_cols_of(c, u, inner, state),
+             hy_cols_of(c, u, inner + state, state), a_log, hy_w(c, l, D),
+             n_groups, hy_carry_state(c));
+  hy_watch(c, "ssm_out", y);
+  y = hy_gated_rmsnorm(c, y, z, hy_w(c, l, GATED_NORM), n_groups, eps);
+  y = hy_linear(c, y, hy_w(c, l, OUT));
+  return hy_add(c, x, hy_leave_tp(c, y));
+}
+
+const hy_layer_type hy_layer_mamba = {"mamba",     'M',          0,
+                                      mamba_check, mamba_params, mamba_forward};

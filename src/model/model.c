@@ -1,0 +1,169 @@
+#include "model/model.h"
+#include "base/err.h"
+#include "layer/layer.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+static int
+check_layout(const hy_model *m, const hy_grid *grid)
+{
+  if (grid->tp.size == 1)
+    return HY_OK;
+  for (int i = 0; i < m->plan.n_layer_all; i++)
+    if (!m->plan.layer[i].type->tp)
+      return hy_fail(HY_EDECK,
+                     "grid.tp=%d: layers '%c' of model.pattern=%s do not run "
+                     "with tensor parallelism in this version; set grid.tp=1",
+                     grid->tp.size, m->plan.layer[i].type->letter,
+                     m->cfg->pattern);
+  for (int i = 0; i < m->plan.n_spec; i++) {
+    const hy_spec *s = &m->plan.spec[i];
+
+    for (int j = 0; s->axis == HY_TP && j < s->n_part; j++)
+      if (s->part[j] % grid->tp.size)
+        return hy_fail(HY_EDECK,
+                       "grid.tp=%d: does not divide the %lld rows or columns "
+                       "of %s",
+                       grid->tp.size, (long long)s->part[j], s->name);
+  }
+  return HY_OK;
+}
+
+static int
+model_new(hy_model *m, const hy_cfg *cfg, const hy_grid *grid, int with_grad,
+          int storage)
+{
+  int err;
+
+  *m = (hy_model){.cfg = cfg};
+  err = hy_plan_new(&m->plan, cfg);
+  if (!err)
+    err = check_layout(m, grid);
+  if (!err)
+    err = storage ? hy_params_new(&m->params, &m->plan, grid, with_grad)
+                  : hy_params_plan(&m->params, &m->plan, grid, with_grad);
+  if (err) {
+    hy_model_free(m);
+    return err;
+  }
+  m->weight = hy_malloc((size_t)m->plan.n_spec * sizeof(hy_tensor *));
+  for (int i = 0; i < m->plan.n_spec; i++)
+    m->weight[i] = &m->params.ref[i].t;
+  return HY_OK;
+}
+
+int
+hy_model_new(hy_model *m, const hy_cfg *cfg, const hy_grid *grid, int with_grad)
+{
+  return model_new(m, cfg, grid, with_grad, 1);
+}
+
+int
+hy_model_plan(hy_model *m, const hy_cfg *cfg, const hy_grid *grid,
+              int with_grad)
+{
+  return model_new(m, cfg, grid, with_grad, 0);
+}
+
+void
+hy_model_free(hy_model *m)
+{
+  free(m->weight);
+  hy_params_free(&m->params);
+  hy_plan_free(&m->plan);
+  *m = (hy_model){0};
+}
+
+hy_tensor *
+hy_model_trunk(hy_ctx *c, const hy_model *m)
+{
+  const hy_plan *p = &m->plan;
+  hy_tensor *x;
+
+  c->weight = m->weight;
+  c->depth = 0;
+  hy_layer_begin(c, -1);
+  x = hy_embedding(c, c->batch->token, c->batch->n_tokens, m->weight[p->embed]);
+  hy_watch(c, "hidden.embed", x);
+  for (int i = 0; i < p->n_layer; i++) {
+    hy_layer_begin(c, i);
+    x = p->layer[i].type->forward(c, &p->layer[i], x);
+    hy_watch(c, "hidden", x);
+  }
+  hy_layer_begin(c, -1);
+  x = hy_rmsnorm(c, x, m->weight[p->norm_f], (float)m->cfg->norm_eps);
+  hy_watch(c, "hidden.norm_f", x);
+  return x;
+}
+
+hy_tensor *
+hy_model_logits(hy_ctx *c, const hy_model *m, hy_tensor *h)
+{
+  return hy_linear(c, h, m->weight[m->plan.head]);
+}
+
+/* Depth k (1-based) from the hidden state of depth k-1. */
+static hy_tensor *
+predict_depth(hy_ctx *c, const hy_model *m, int k, hy_tensor *h)
+{
+  const hy_plan *p = &m->plan;
+  int block = k <= p->n_mtp_block ? k - 1 : 0;
+  float eps = (float)m->cfg->norm_eps;
+  hy_tensor *e, *x;
+
+  c->depth = k;
+  hy_layer_begin(c, -1);
+  e = hy_embedding(c, c->batch->ahead[k - 1].token, c->batch->n_tokens,
+                   m->weight[p->embed]);
+  e = hy_rmsnorm(c, e, m->weight[p->mtp[block].enorm], eps);
+  h = hy_rmsnorm(c, h, m->weight[p->mtp[block].hnorm], eps);
+  x = hy_linear(c, hy_concat(c, e, h), m->weight[p->mtp[block].eh_proj]);
+  for (int j = 0; j < p->n_mtp_layer; j++) {
+    const hy_layer *l = &p->layer[p->n_layer + block * p->n_mtp_layer + j];
+
+    hy_layer_begin(c, l->index);
+    x = l->type->forward(c, l, x);
+  }
+  hy_layer_begin(c, -1);
+  x = hy_rmsnorm(c, x, m->weight[p->mtp[block].norm], eps);
+  hy_watch(c, "hidden.norm", x);
+  return x;
+}
+
+static void
+head_loss(hy_ctx *c, const hy_model *m, hy_tensor *h, const int32_t *target,
+          const float *weight, double scale, double *value)
+{
+  hy_tensor *z;
+
+  hy_layer_begin(c, -1);
+  z = hy_model_logits(c, m, h);
+  hy_watch(c, "logits", z);
+  hy_ce(c, z, target, weight, (float)scale, value);
+}
+
+void
+hy_model_loss(hy_ctx *c, const hy_model *m, int with_mtp, hy_losses *l)
+{
+  const hy_batch *b = c->batch;
+  int n_depth = with_mtp ? m->plan.n_depth : 0;
+  hy_tensor *h;
+
+  c->aux = c->taping && with_mtp ? &l->aux : NULL;
+  c->aux_scale = 1;
+  h = hy_model_trunk(c, m);
+  if (n_depth)
+    hy_keep(c, h); /* the head and depth 1 both read it */
+  head_loss(c, m, h, b->target, b->weight, 1 / fmax(b->n_target, 1), &l->ce);
+  for (int k = 1; k <= n_depth; k++) {
+    double n = fmax(b->n_ahead_target[k - 1], 1);
+
+    c->aux_scale = 1.0f / (float)(m->plan.n_depth / m->plan.n_mtp_block);
+    h = predict_depth(c, m, k, h);
+    hy_keep(c, h);
+    head_loss(c, m, h, b->ahead[k - 1].target, b->ahead[k - 1].weight,
+              m->cfg->mtp_scale / (n_depth * n), &l->mtp[k - 1]);
+  }
+  c->depth = 0;
+}

@@ -1,0 +1,47 @@
+/* model.h: the text of the model: backbone, prediction blocks, losses. */
+#ifndef HYMN_MODEL_MODEL_H
+#define HYMN_MODEL_MODEL_H
+
+#include "model/params.h"
+#include "op/tape.h"
+
+typedef struct {
+  const hy_cfg *cfg;
+  hy_plan plan;
+  hy_params params;
+  hy_tensor **weight; /* by spec index, what a context takes */
+} hy_model;
+
+/* Plain sums over the tokens of this rank since the caller cleared them. */
+typedef struct {
+  double ce;                /* next token, weighted */
+  double mtp[HY_AHEAD_MAX]; /* depth k at [k-1] */
+  double aux;               /* balance loss, with coefficient and 1/n_docs */
+} hy_losses;
+
+/** Plan and empty parameters of the architecture; cfg must outlive the model.
+ *  0, HY_EDECK (architecture or layout), HY_ERES. Not collective. */
+int hy_model_new(hy_model *m, const hy_cfg *cfg, const hy_grid *grid,
+                 int with_grad);
+/** Shapes only, for a dry run: no memory for weights. */
+int hy_model_plan(hy_model *m, const hy_cfg *cfg, const hy_grid *grid,
+                  int with_grad);
+void hy_model_free(hy_model *m);
+
+/** Backbone and final norm over c->batch (token, seq_start or segments).
+ *  \return (T, d_model). Regions inside are collective. */
+hy_tensor *hy_model_trunk(hy_ctx *c, const hy_model *m);
+
+/** Output head. \param h (n, d_model) \return (n, vocab) */
+hy_tensor *hy_model_logits(hy_ctx *c, const hy_model *m, hy_tensor *h);
+
+/** The training loss of c->batch:
+ *    CE/n_target + mtp_scale/depths sum_k CE_k/n_ahead_target[k] + balance,
+ *  denominators of the global batch, so gradients of ranks and micro-batches
+ *  simply add. Adds the plain sums to *l; with c->taping hy_backward follows.
+ *  \param with_mtp  0: the next token alone (validation)
+ *  Source of MTP: DeepSeek-V3, arXiv:2412.19437, section 2.2; hidden of depth
+ *  0 is the one behind the final norm. */
+void hy_model_loss(hy_ctx *c, const hy_model *m, int with_mtp, hy_losses *l);
+
+#endif

@@ -1,0 +1,287 @@
+#include "op/tape.h"
+#include "base/err.h"
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+static const hy_op op_layer_begin = {"layer_begin", NULL, NULL, NULL};
+
+enum { REC_PER_LAYER = 64, HOST_PER_REC = 2048 };
+
+void
+hy_ctx_init(hy_ctx *c, const hy_backend *be, const hy_grid *grid, int n_threads,
+            int64_t n_layers)
+{
+  *c = (hy_ctx){.be = be, .grid = grid, .n_threads = n_threads};
+  if (!be->dry)
+    return;
+  hy_arena_plan(&c->act, "activations");
+  hy_arena_plan(&c->turn[0], "gradients of activations");
+  hy_arena_plan(&c->turn[1], "gradients of activations");
+  c->tape.max = (int)(n_layers + 8) * REC_PER_LAYER;
+  c->tape.rec = hy_malloc((size_t)c->tape.max * sizeof *c->tape.rec);
+  if (hy_arena_new(&c->host, "records", (size_t)c->tape.max * HOST_PER_REC))
+    hy_die(HY_ERES, "%s", hy_err_text());
+}
+
+int
+hy_ctx_reserve(hy_ctx *c, const hy_ctx *plan)
+{
+  int err = hy_arena_new(&c->act, plan->act.name, plan->act.peak);
+
+  for (int i = 0; i < 2 && !err; i++)
+    err = hy_arena_new(&c->turn[i], plan->turn[i].name, plan->turn[i].peak);
+  if (!err)
+    err = hy_arena_new(&c->host, plan->host.name, plan->host.peak);
+  c->tape.max = plan->tape.max;
+  c->tape.rec = hy_malloc((size_t)c->tape.max * sizeof *c->tape.rec);
+  return err;
+}
+
+void
+hy_ctx_free(hy_ctx *c)
+{
+  hy_arena_free(&c->act);
+  hy_arena_free(&c->turn[0]);
+  hy_arena_free(&c->turn[1]);
+  hy_arena_free(&c->host);
+  free(c->tape.rec);
+  c->tape.rec = NULL;
+}
+
+void
+hy_ctx_reset(hy_ctx *c, int taping)
+{
+  hy_arena_release(&c->act, 0);
+  hy_arena_release(&c->turn[0], 0);
+  hy_arena_release(&c->turn[1], 0);
+  hy_arena_release(&c->host, 0);
+  c->cur = 0;
+  c->tape.n = 0;
+  c->taping = taping;
+  c->layer = -1;
+}
+
+static hy_arena *
+activations(hy_ctx *c)
+{
+  return c->taping ? &c->act : &c->turn[c->cur];
+}
+
+static hy_tensor *
+header(hy_ctx *c, hy_fmt fmt, int64_t rows, int64_t cols)
+{
+  hy_tensor *t = hy_arena_get(&c->host, sizeof *t);
+
+  *t = (hy_tensor){
+      .fmt = fmt, .n_dim = 2, .dim = {rows, cols, 1, 1}, .ld = cols};
+  return t;
+}
+
+hy_tensor *
+hy_new(hy_ctx *c, hy_fmt fmt, int64_t rows, int64_t cols)
+{
+  hy_tensor *t = header(c, fmt, rows, cols);
+
+  t->data = hy_arena_get(activations(c), hy_bytes(fmt, rows * cols));
+  return t;
+}
+
+hy_tensor *
+hy_cols_of(hy_ctx *c, hy_tensor *t, int64_t first, int64_t n)
+{
+  hy_tensor *v = header(c, t->fmt, t->dim[0], n);
+
+  v->ld = t->ld;
+  v->data = (char *)t->data + hy_bytes(t->fmt, first);
+  v->base = t->base ? t->base : t;
+  v->first = t->first + first;
+  v->want = t->want;
+  return v;
+}
+
+static float *
+grad_room(hy_arena *a, const hy_tensor *t)
+{
+  return hy_arena_get(a, hy_bytes(HY_F32, t->dim[0] * t->ld));
+}
+
+void
+hy_keep(hy_ctx *c, hy_tensor *t)
+{
+  if (c->taping && t->want)
+    t->grad = grad_room(&c->act, t);
+}
+
+hy_rec *
+hy_rec_new(hy_ctx *c, const hy_op *op, int n_in, hy_tensor **in)
+{
+  hy_rec *r = hy_arena_get(&c->host, sizeof *r);
+
+  *r = (hy_rec){.op = op, .n_in = n_in, .attr.layer = c->layer};
+  for (int i = 0; i < n_in; i++)
+    r->in[i] = in[i];
+  return r;
+}
+
+hy_tensor *
+hy_rec_out(hy_ctx *c, hy_rec *r, int64_t rows, int64_t cols)
+{
+  hy_tensor *t = hy_new(c, HY_F32, rows, cols);
+
+  for (int i = 0; i < r->n_in; i++)
+    t->want |= r->in[i]->want;
+  r->out[r->n_out++] = t;
+  return t;
+}
+
+hy_tensor *
+hy_rec_save(hy_ctx *c, hy_rec *r, hy_fmt fmt, int64_t rows, int64_t cols)
+{
+  return r->save[r->n_save++] = hy_new(c, fmt, rows, cols);
+}
+
+static void
+keep_rec(hy_ctx *c, hy_rec *r)
+{
+  if (c->tape.n == c->tape.max)
+    hy_die(HY_EBUG, "tape: more than %d records; please report this deck",
+           c->tape.max);
+  c->tape.rec[c->tape.n++] = r;
+}
+
+/* A region sums its tensor over ranks; everything else asks the backend. */
+static size_t
+scratch_bytes(const hy_ctx *c, const hy_rec *r, int backward)
+{
+  if (r->attr.comm)
+    return hy_bytes(HY_F32, r->in[0]->dim[0] * r->in[0]->ld);
+  return c->be->scratch(c, r, backward);
+}
+
+/* Scratch is the top of the activations, given back right after the body. */
+static void
+run_body(hy_ctx *c, hy_rec *r, void (*body)(hy_ctx *, hy_rec *), int backward)
+{
+  hy_arena *a = activations(c);
+  size_t mark = a->used, bytes = scratch_bytes(c, r, backward);
+
+  r->scratch = bytes ? hy_arena_get(a, bytes) : NULL;
+  if (!c->be->dry)
+    body(c, r);
+  hy_arena_release(a, mark);
+}
+
+hy_tensor *
+hy_exec(hy_ctx *c, hy_rec *r)
+{
+  if (r->op->cost) {
+    hy_cost k = r->op->cost(r);
+
+    c->cost.fwd += k.fwd;
+    c->cost.bytes += k.bytes;
+    c->cost.bwd += c->taping ? k.bwd : 0;
+  }
+  run_body(c, r, r->op->fwd, 0);
+  if (c->taping)
+    keep_rec(c, r);
+  return r->n_out ? r->out[0] : NULL;
+}
+
+void
+hy_layer_begin(hy_ctx *c, int64_t layer)
+{
+  hy_rec *r;
+
+  c->layer = layer;
+  if (!c->taping) { /* the other arena holds this layer's input */
+    c->cur ^= 1;
+    hy_arena_release(&c->turn[c->cur], 0);
+    return;
+  }
+  r = hy_rec_new(c, &op_layer_begin, 0, NULL);
+  r->attr.mark = c->act.used;
+  keep_rec(c, r);
+}
+
+/* Where the gradient of input i goes, and whether something is there. */
+static void
+want_grad(hy_ctx *c, hy_rec *r, int i)
+{
+  hy_tensor *t = r->in[i], *own = t->base ? t->base : t;
+
+  if (!t->want)
+    return;
+  if (!own->grad)
+    own->grad = grad_room(&c->turn[c->cur], own);
+  if (t->base) { /* other columns come from other records: start from zero */
+    if (!own->has && !c->be->dry)
+      memset(own->grad, 0, hy_bytes(HY_F32, own->dim[0] * own->ld));
+    t->grad = own->grad + t->first;
+    own->has = 1;
+  }
+  r->beta[i] = own->has ? 1.0f : 0.0f;
+  own->has = 1;
+}
+
+static int
+reached(const hy_rec *r)
+{
+  for (int i = 0; i < r->n_out; i++)
+    if (r->out[i]->has)
+      return 1;
+  return r->n_out == 0; /* a loss seeds itself */
+}
+
+void
+hy_backward(hy_ctx *c)
+{
+  c->cur = 0;
+  for (int i = c->tape.n - 1; i >= 0; i--) {
+    hy_rec *r = c->tape.rec[i];
+
+    c->layer = r->attr.layer;
+    if (r->op == &op_layer_begin) {
+      /* what this layer gave to the one before lies in turn[cur]; what it
+       * got from the one behind is not needed any more */
+      hy_arena_release(&c->act, r->attr.mark);
+      c->cur ^= 1;
+      hy_arena_release(&c->turn[c->cur], 0);
+      continue;
+    }
+    if (!reached(r))
+      continue;
+    for (int j = 0; j < r->n_in; j++)
+      want_grad(c, r, j);
+    run_body(c, r, r->op->bwd, 1);
+  }
+}
+
+void
+hy_watch(hy_ctx *c, const char *name, const hy_tensor *t)
+{
+  if (c->watch && !c->be->dry)
+    c->watch(c->watch_arg, c->layer, name, t);
+}
+
+void
+hy_watch_i32(hy_ctx *c, const char *name, const int32_t *v, int64_t rows,
+             int64_t cols)
+{
+  hy_tensor t = {.fmt = HY_I32,
+                 .n_dim = 2,
+                 .dim = {rows, cols, 1, 1},
+                 .ld = cols,
+                 .data = (void *)(uintptr_t)v};
+
+  hy_watch(c, name, &t);
+}
+
+void
+hy_count(hy_ctx *c, const int32_t *count, int64_t n)
+{
+  if (c->count && !c->be->dry)
+    for (int64_t e = 0; e < n; e++)
+      c->count[c->layer * n + e] += count[e];
+}
