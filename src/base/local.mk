@@ -6,3 +6,7 @@ src_libhymn_a_SOURCES += \
   src/base/mem.c src/base/mem.h \
   src/base/rng.c src/base/rng.h \
   src/base/word.c src/base/word.h
+
+hymn_unit_tests += src/base/test_base
+src_base_test_base_SOURCES = src/base/test_base.c
+src_base_test_base_LDADD = $(HYMN_TEST_LIBS)

@@ -7,3 +7,7 @@ src_libhymn_a_SOURCES += \
   src/deck/namelist.c src/deck/namelist.h \
   src/deck/value.c
 EXTRA_DIST += src/deck/deck.def
+
+hymn_unit_tests += src/deck/test_deck
+src_deck_test_deck_SOURCES = src/deck/test_deck.c
+src_deck_test_deck_LDADD = $(HYMN_TEST_LIBS)

@@ -4,3 +4,7 @@ src_libhymn_a_SOURCES += \
   src/grid/grid.c src/grid/grid.h \
   src/grid/share.c src/grid/share.h \
   src/grid/threads.c src/grid/threads.h
+
+hymn_unit_tests += src/grid/test_comm_mpi
+src_grid_test_comm_mpi_SOURCES = src/grid/test_comm_mpi.c
+src_grid_test_comm_mpi_LDADD = $(HYMN_TEST_LIBS)
