@@ -4,9 +4,15 @@
 # another wrapper. Calls AC_PROG_CC.
 AC_DEFUN([HYMN_PROG_MPICC], [
 AC_ARG_VAR([MPICC], [MPI C compiler wrapper (CC becomes this unless set)])
+AC_ARG_VAR([OMPI_CC], [compiler behind Open MPI's wrapper])
+AC_ARG_VAR([MPICH_CC], [compiler behind MPICH's wrapper])
 AS_IF([test -z "$CC"],
   [AS_IF([test -z "$MPICC"], [AC_CHECK_PROGS([MPICC], [mpicc mpcc cc])])
-   CC=$MPICC])
+   CC=$MPICC
+   dnl The compiler behind the wrapper is an environment variable; keep the
+   dnl one that was set now for the time of make.
+   AS_IF([test -n "$OMPI_CC"], [CC="env OMPI_CC=$OMPI_CC $CC"])
+   AS_IF([test -n "$MPICH_CC"], [CC="env MPICH_CC=$MPICH_CC $CC"])])
 AC_PROG_CC
 AS_IF([test "x$ac_cv_prog_cc_c11" = xno],
       [AC_MSG_ERROR([a compiler for C11 is required])])
