@@ -6,12 +6,12 @@
 #include "cpu/cpu.h"
 
 /* Tokens of a chunk. The products inside a chunk cost 2 chunk d_head FLOPs a
- * token and head, those with the state 4 d_head d_state: 64 is the measured
- * best for d_head 64, d_state 64 and 128 (doc: 128 is slower by a fifth). */
+ * token and head, those with the state 4 d_head d_state. */
 #define HY_SSD_CHUNK 64
 
 /** Chunks of n_tokens: rows of save[0], the states (n_heads, d_head, d_state)
- *  that enter them. */
+ *  that enter them. A chunk that starts with a document has none: its row is
+ *  neither written nor read. */
 static inline int64_t
 cpu_ssd_chunks(int64_t n_tokens)
 {
@@ -23,5 +23,64 @@ size_t cpu_ssd_scratch_fwd(int64_t n_tokens, int64_t n_heads, int64_t d_head,
                            int64_t n_groups, int64_t d_state, int n_threads);
 size_t cpu_ssd_scratch_bwd(int64_t n_tokens, int64_t n_heads, int64_t d_head,
                            int64_t n_groups, int64_t d_state, int n_threads);
+
+/* --- shared by cpu_ssd.c and cpu_ssd_bwd.c ------------------------------ */
+
+/* The sizes of one call. A piece is the part of one document in one chunk:
+ * products never mix documents, so that a NaN stays in its document. */
+typedef struct {
+  hy_rec *r;
+  int64_t n_tokens, n_heads, n_groups, n_each; /* n_each: heads of a group */
+  int64_t d_head, d_state, width;              /* width: n_each d_head */
+  int64_t n_state;                             /* width d_state */
+  const int32_t *seq_start;                    /* NULL: one document a span */
+} cpu_ssd;
+
+/* Logarithms of the decay inside a piece, one head:
+ * l[t] = sum of dt a from the piece's first token to t, kept as hi + lo since
+ * differences of neighbours decide the result (facts: one float is 5e-4 off
+ * after 16k tokens). */
+typedef struct {
+  float hi[HY_SSD_CHUNK], lo[HY_SSD_CHUNK];
+  float dt[HY_SSD_CHUNK];
+  float enter[HY_SSD_CHUNK]; /* exp(l[t]): what is left at t of the state in */
+  float leave[HY_SSD_CHUNK]; /* exp(l[last] - l[t]) */
+} cpu_ssd_logs;
+
+cpu_ssd cpu_ssd_of(hy_rec *r);
+
+/** Logs of head h for tokens t0 .. t0+n-1. */
+void cpu_ssd_logs_get(const cpu_ssd *s, int64_t h, int64_t t0, int64_t n,
+                      cpu_ssd_logs *l);
+
+/** The first t in (t0, end) where a document starts, else end. */
+static inline int64_t
+cpu_ssd_piece_end(const cpu_ssd *s, int64_t t0, int64_t end)
+{
+  if (s->seq_start == NULL)
+    return end;
+  for (int64_t t = t0 + 1; t < end; t++)
+    if (s->seq_start[t] == t)
+      return t;
+  return end;
+}
+
+/** Token t goes on with the document of t-1. */
+static inline int
+cpu_ssd_linked(const cpu_ssd *s, int64_t t)
+{
+  return t < s->n_tokens && s->seq_start[t] < t;
+}
+
+/** Spans: runs of chunks linked by a document, the unit of parallel work.
+ *  span[i] .. span[i+1] are the chunks of span i; returns their number. */
+int64_t cpu_ssd_spans(const cpu_ssd *s, int64_t *span);
+
+/** floats rounded up to whole cache lines. */
+static inline int64_t
+cpu_ssd_pad(int64_t n)
+{
+  return (n + 15) / 16 * 16;
+}
 
 #endif
