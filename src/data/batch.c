@@ -1,0 +1,317 @@
+#include "data/batch.h"
+#include "base/err.h"
+#include "base/rng.h"
+#include "data/mock.h"
+#include "data/packed.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+struct hy_loader {
+  hy_packed *p; /* NULL: mock */
+  hy_comm dp;
+  uint64_t seed;
+  int64_t vocab, seq_len, global_batch, micro_batch;
+  int shuffle;
+
+  /* the choice: own samples first .. first+n-1 */
+  int64_t first, n, n_micro;
+  int in_order; /* samples are rows of the file */
+  hy_batch b;   /* buffers for micro_batch rows, and the denominators */
+};
+
+void
+hy_batch_ahead(hy_batch *b)
+{
+  for (int k = 1; k <= b->n_ahead; k++)
+    for (int64_t t = 0; t < b->n_tokens; t++) {
+      int64_t u = t + k;
+      int same = u < b->n_tokens && b->seq_start[u] <= t;
+
+      b->ahead[k - 1].token[t] = same ? b->token[u] : 0;
+      b->ahead[k - 1].target[t] = same ? b->target[u] : 0;
+      b->ahead[k - 1].weight[t] = same ? b->weight[u] : 0;
+    }
+}
+
+/* ---- which row ---- */
+
+/* A random order of n rows that needs no table: a Feistel network permutes
+ * 0 .. 4^h-1, and walking it until the value is below n permutes 0 .. n-1.
+ * Source: Black and Rogaway 2002, "Ciphers with arbitrary finite domains". */
+static int64_t
+shuffled(uint64_t key, int64_t i, int64_t n)
+{
+  int h = 1;
+  uint64_t x = (uint64_t)i, mask;
+
+  while (h < 31 && (int64_t)1 << 2 * h < n)
+    h++;
+  mask = ((uint64_t)1 << h) - 1;
+  do {
+    uint64_t left = x >> h, right = x & mask;
+
+    for (uint64_t round = 0; round < 6; round++) {
+      uint64_t f = hy_rng_u64(key, round << 32 | right);
+
+      f = left ^ (f & mask);
+      left = right;
+      right = f;
+    }
+    x = left << h | right;
+  } while (x >= (uint64_t)n);
+  return (int64_t)x;
+}
+
+static int64_t
+row_of(const hy_loader *l, int64_t sample)
+{
+  int64_t n_rows = hy_packed_n_rows(l->p), epoch = sample / n_rows;
+  char name[48];
+
+  if (l->in_order || !l->shuffle)
+    return sample % n_rows;
+  snprintf(name, sizeof name, "shuffle:%lld", (long long)epoch);
+  return shuffled(hy_rng_key(l->seed, name), sample % n_rows, n_rows);
+}
+
+/* Read a sample into place r of the micro-batch. */
+static int
+load_row(hy_loader *l, int64_t sample, int64_t r, hy_row *row)
+{
+  int64_t at = r * l->seq_len;
+  int err = HY_OK;
+
+  row->token = l->b.token + at;
+  row->target = l->b.target + at;
+  row->weight = l->b.weight + at;
+  row->seq_start = l->b.seq_start + at;
+  row->pad = l->b.pad + at;
+  if (l->p)
+    err = hy_packed_row(l->p, row_of(l, sample), row);
+  else
+    hy_mock_row(l->seed, sample, l->seq_len, l->vocab, row);
+  for (int64_t t = 0; t < l->seq_len; t++)
+    row->seq_start[t] += (int32_t)at;
+  return err;
+}
+
+/* ---- denominators ---- */
+
+#define SUM_UNIT 1048576.0 /* weights are summed in units of 2^-20 */
+
+/* Sum of a row's weights as an integer: then the sum over rows does not
+ * depend on who adds them in which order. */
+static int64_t
+weigh(const float *w, int64_t n)
+{
+  double sum = 0;
+
+  for (int64_t t = 0; t < n; t++)
+    sum += (double)w[t];
+  return (int64_t)llrint(sum * SUM_UNIT);
+}
+
+static int
+choose(hy_loader *l, int64_t first, int64_t n)
+{
+  int64_t size = l->dp.size, r = l->dp.rank, most = (n + size - 1) / size;
+  int64_t sum[HY_AHEAD_MAX + 3] = {0};
+  int err = HY_OK;
+
+  l->n = n / size + (r < n % size);
+  l->first = first + r * (n / size) + (r < n % size ? r : n % size);
+  l->n_micro = (most + l->micro_batch - 1) / l->micro_batch;
+  l->b.n_rows = 1;
+  l->b.n_tokens = l->seq_len;
+  for (int64_t i = 0; i < l->n && !err; i++) {
+    hy_row row;
+
+    err = load_row(l, l->first + i, 0, &row);
+    hy_batch_ahead(&l->b);
+    for (int k = 0; k < l->b.n_ahead; k++)
+      sum[k] += weigh(l->b.ahead[k].weight, l->seq_len);
+    sum[HY_AHEAD_MAX] += weigh(row.weight, l->seq_len);
+    sum[HY_AHEAD_MAX + 1] += row.n_docs;
+    sum[HY_AHEAD_MAX + 2] += row.n_real;
+  }
+  err = hy_agree(&l->dp, err);
+  if (err)
+    return err;
+  hy_sum_i64(&l->dp, sum, HY_AHEAD_MAX + 3);
+  for (int k = 0; k < HY_AHEAD_MAX; k++)
+    l->b.n_ahead_target[k] = (double)sum[k] / SUM_UNIT;
+  l->b.n_target = (double)sum[HY_AHEAD_MAX] / SUM_UNIT;
+  l->b.n_docs = (double)sum[HY_AHEAD_MAX + 1];
+  l->b.n_real = (double)sum[HY_AHEAD_MAX + 2];
+  return HY_OK;
+}
+
+int
+hy_loader_step(hy_loader *l, int64_t step)
+{
+  l->in_order = 0;
+  return choose(l, step * l->global_batch, l->global_batch);
+}
+
+int
+hy_loader_rows(hy_loader *l, int64_t first, int64_t n)
+{
+  int64_t n_rows = hy_loader_n_rows(l);
+
+  if (first < 0 || n < 0 || (n_rows >= 0 && first > n_rows - n))
+    return hy_fail(HY_EBUG, "loader: rows %lld..%lld of %lld; report this",
+                   (long long)first, (long long)(first + n - 1),
+                   (long long)n_rows);
+  l->in_order = 1;
+  return choose(l, first, n);
+}
+
+int
+hy_loader_micro(hy_loader *l, int64_t i, hy_batch *b)
+{
+  int64_t from = i * l->micro_batch, n = l->n - from;
+  hy_row row;
+  int err = HY_OK;
+
+  if (n > l->micro_batch)
+    n = l->micro_batch;
+  l->b.n_rows = n > 0 ? n : 0;
+  l->b.n_tokens = l->b.n_rows * l->seq_len;
+  for (int64_t r = 0; r < l->b.n_rows && !err; r++)
+    err = load_row(l, l->first + from + r, r, &row);
+  hy_batch_ahead(&l->b);
+  *b = l->b;
+  return err;
+}
+
+/* ---- new ---- */
+
+static void
+get_buffers(hy_loader *l)
+{
+  size_t n = (size_t)(l->micro_batch * l->seq_len);
+  hy_batch *b = &l->b;
+
+  b->seq_len = l->seq_len;
+  b->token = hy_calloc(n, sizeof *b->token);
+  b->target = hy_calloc(n, sizeof *b->target);
+  b->weight = hy_calloc(n, sizeof *b->weight);
+  b->seq_start = hy_calloc(n, sizeof *b->seq_start);
+  b->pad = hy_calloc(n, sizeof *b->pad);
+  for (int k = 0; k < b->n_ahead; k++) {
+    b->ahead[k].token = hy_calloc(n, sizeof *b->ahead[k].token);
+    b->ahead[k].target = hy_calloc(n, sizeof *b->ahead[k].target);
+    b->ahead[k].weight = hy_calloc(n, sizeof *b->ahead[k].weight);
+  }
+}
+
+/* The sizes must agree with each other; the same on every rank. */
+static int
+check_sizes(hy_loader *l, const char *source, const hy_deck_data *d)
+{
+  if (!l->p && d->seq_len == 0)
+    return hy_fail(HY_EDECK, "data.seq_len: mock data need it; set "
+                             "data.seq_len");
+  if (l->p && d->seq_len && d->seq_len != hy_packed_seq_len(l->p))
+    return hy_fail(HY_EDECK,
+                   "data.seq_len: is %lld, the rows of %s have %lld; leave it "
+                   "out or prepare the file with this length",
+                   (long long)d->seq_len, source,
+                   (long long)hy_packed_seq_len(l->p));
+  if (l->p && hy_packed_vocab(l->p) > l->vocab)
+    return hy_fail(HY_EDATA,
+                   "%s: its vocabulary has %lld tokens, the model's %lld; use "
+                   "the tokenizer of the model",
+                   source, (long long)hy_packed_vocab(l->p),
+                   (long long)l->vocab);
+  l->seq_len = l->p ? hy_packed_seq_len(l->p) : d->seq_len;
+  if (l->seq_len * l->micro_batch > INT32_MAX)
+    return hy_fail(HY_EDECK,
+                   "data.micro_batch: %lld rows of %lld tokens exceed 2^31; "
+                   "set a smaller one",
+                   (long long)l->micro_batch, (long long)l->seq_len);
+  return HY_OK;
+}
+
+int
+hy_loader_new(hy_loader **out, const char *source, const hy_deck_data *d,
+              int64_t vocab, int n_ahead, uint64_t seed, const hy_comm *dp)
+{
+  hy_loader *l = hy_calloc(1, sizeof *l);
+  int64_t most;
+  int err = HY_OK;
+
+  *out = NULL;
+  l->dp = *dp;
+  l->seed = seed;
+  l->vocab = vocab;
+  l->global_batch = d->global_batch;
+  l->micro_batch = d->micro_batch;
+  l->shuffle = d->shuffle;
+  l->b.n_ahead = n_ahead;
+  if (!*source)
+    err = hy_fail(HY_EDECK, "data.train, data.valid: not set; give a packed "
+                            "file made by the job prepare, or 'mock'");
+  else if (n_ahead > HY_AHEAD_MAX)
+    err = hy_fail(HY_EDECK, "model.mtp_depths: %d; at most %d are supported",
+                  n_ahead, HY_AHEAD_MAX);
+  else if (strcmp(source, "mock"))
+    err = hy_packed_open(&l->p, source, dp);
+  if (!err)
+    err = check_sizes(l, source, d);
+  if (err) {
+    hy_loader_free(l);
+    return err;
+  }
+  most = (l->global_batch + dp->size - 1) / dp->size;
+  l->n_micro = (most + l->micro_batch - 1) / l->micro_batch;
+  get_buffers(l);
+  *out = l;
+  return HY_OK;
+}
+
+void
+hy_loader_free(hy_loader *l)
+{
+  if (!l)
+    return;
+  hy_packed_free(l->p);
+  free(l->b.token);
+  free(l->b.target);
+  free(l->b.weight);
+  free(l->b.seq_start);
+  free(l->b.pad);
+  for (int k = 0; k < HY_AHEAD_MAX; k++) {
+    free(l->b.ahead[k].token);
+    free(l->b.ahead[k].target);
+    free(l->b.ahead[k].weight);
+  }
+  free(l);
+}
+
+int64_t
+hy_loader_n_rows(const hy_loader *l)
+{
+  return l->p ? hy_packed_n_rows(l->p) : -1;
+}
+
+int64_t
+hy_loader_seq_len(const hy_loader *l)
+{
+  return l->seq_len;
+}
+
+const char *
+hy_loader_hash(const hy_loader *l)
+{
+  return l->p ? hy_packed_hash(l->p) : "mock";
+}
+
+int64_t
+hy_loader_n_micro(const hy_loader *l)
+{
+  return l->n_micro;
+}
