@@ -4,4 +4,5 @@ src_libhymn_a_SOURCES += \
   src/model/cfg_table.c src/model/cfg_table.h
 src_libhymn_a_SOURCES += \
   src/model/model.c src/model/model.h \
-  src/model/params.c src/model/params.h
+  src/model/params.c src/model/params.h \
+  src/model/workspace.c src/model/workspace.h

@@ -1,1 +1,5 @@
-# src/optim
+# src/optim: schedules, AdamW, reduction of gradients
+src_libhymn_a_SOURCES += \
+  src/optim/adamw.c src/optim/adamw.h \
+  src/optim/bucket.c src/optim/bucket.h \
+  src/optim/lr.c src/optim/lr.h

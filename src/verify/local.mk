@@ -1,1 +1,6 @@
-# src/verify
+# src/verify: parity with expected tensors
+src_libhymn_a_SOURCES += \
+  src/verify/bag.c src/verify/bag.h \
+  src/verify/check.c \
+  src/verify/compare.h \
+  src/verify/compare_forward.c

@@ -1,0 +1,49 @@
+#include "model/workspace.h"
+#include "op/op.h"
+
+void
+hy_workspace_plan(hy_ctx *plan, const hy_model *m, const hy_grid *grid,
+                  int n_threads, int64_t n_rows, int64_t seq_len, int what)
+{
+  hy_batch b = {.n_rows = n_rows,
+                .seq_len = seq_len,
+                .n_tokens = n_rows * seq_len,
+                .n_ahead = m->plan.n_depth};
+  hy_losses l = {0};
+
+  hy_ctx_init(plan, &hy_backend_plan, grid, n_threads,
+              m->plan.n_layer + m->plan.n_mtp_layer * m->plan.n_depth);
+  plan->batch = &b;
+  if (what & HY_WS_VALID) {
+    hy_ctx_reset(plan, 0);
+    hy_model_loss(plan, m, 0, &l);
+  }
+  if (what & HY_WS_TRAIN) {
+    plan->cost = (hy_cost){0, 0, 0};
+    hy_ctx_reset(plan, 1);
+    hy_model_loss(plan, m, 1, &l);
+    hy_backward(plan);
+  }
+  plan->batch = NULL;
+}
+
+int
+hy_workspace_new(hy_ctx *c, const hy_model *m, const hy_grid *grid,
+                 int n_threads, int64_t n_rows, int64_t seq_len, int what)
+{
+  hy_ctx plan;
+  int err;
+
+  hy_workspace_plan(&plan, m, grid, n_threads, n_rows, seq_len, what);
+  hy_ctx_init(c, &hy_backend_cpu, grid, n_threads, 0);
+  err = hy_ctx_reserve(c, &plan);
+  hy_ctx_free(&plan);
+  return err;
+}
+
+size_t
+hy_workspace_bytes(const hy_ctx *plan)
+{
+  return plan->act.peak + plan->turn[0].peak + plan->turn[1].peak +
+         plan->host.peak;
+}

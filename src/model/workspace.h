@@ -1,0 +1,28 @@
+/* workspace.h: memory of a step, found by walking the program without it. */
+#ifndef HYMN_MODEL_WORKSPACE_H
+#define HYMN_MODEL_WORKSPACE_H
+
+#include "model/model.h"
+
+enum {
+  HY_WS_TRAIN = 1, /* forward and backward of the training loss */
+  HY_WS_VALID = 2, /* loss of the next token without backward */
+};
+
+/** Run the program of a micro-batch of n_rows rows of seq_len tokens through
+ *  the dry backend. plan->act.peak, ->turn[].peak and ->host.peak are then the
+ *  bytes a real context needs, plan->cost what it computes (of the training
+ *  program if that is asked for). Free plan with hy_ctx_free. Not collective.
+ */
+void hy_workspace_plan(hy_ctx *plan, const hy_model *m, const hy_grid *grid,
+                       int n_threads, int64_t n_rows, int64_t seq_len,
+                       int what);
+
+/** A context of the CPU backend with that much memory. 0 or HY_ERES. */
+int hy_workspace_new(hy_ctx *c, const hy_model *m, const hy_grid *grid,
+                     int n_threads, int64_t n_rows, int64_t seq_len, int what);
+
+/** Bytes of all arenas of a planned context. */
+size_t hy_workspace_bytes(const hy_ctx *plan);
+
+#endif

@@ -1,0 +1,91 @@
+#include "verify/bag.h"
+#include "base/err.h"
+#include "base/mem.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+const hy_bag_item *
+hy_bag_find(const hy_bag *b, const char *name)
+{
+  for (int i = 0; i < b->n; i++)
+    if (!strcmp(b->item[i].name, name))
+      return &b->item[i];
+  return NULL;
+}
+
+hy_bag_item *
+hy_bag_get(hy_bag *b, const char *name, int is_id, int n_dim,
+           const int64_t *dim)
+{
+  hy_bag_item *it;
+
+  for (int i = 0; i < b->n; i++)
+    if (!strcmp(b->item[i].name, name))
+      return &b->item[i];
+  if (b->n == b->cap) {
+    b->cap = b->cap ? 2 * b->cap : 64;
+    b->item = hy_realloc(b->item, (size_t)b->cap * sizeof *b->item);
+  }
+  it = &b->item[b->n++];
+  *it = (hy_bag_item){.is_id = is_id, .n_dim = n_dim, .n = 1};
+  snprintf(it->name, sizeof it->name, "%s", name);
+  for (int i = 0; i < n_dim; i++)
+    it->n *= it->dim[i] = dim[i];
+  if (is_id)
+    it->i = hy_calloc((size_t)it->n, sizeof *it->i);
+  else
+    it->f = hy_calloc((size_t)it->n, sizeof *it->f);
+  return it;
+}
+
+void
+hy_bag_free(hy_bag *b)
+{
+  for (int i = 0; i < b->n; i++) {
+    free(b->item[i].f);
+    free(b->item[i].i);
+  }
+  free(b->item);
+  *b = (hy_bag){0};
+}
+
+void
+hy_bag_gather(hy_bag *b, const hy_comm *comm)
+{
+  if (comm->size == 1)
+    return;
+  for (int i = 0; i < b->n; i++) {
+    hy_bag_item *it = &b->item[i];
+
+    if (it->is_id)
+      MPI_Allreduce(MPI_IN_PLACE, it->i, (int)it->n, MPI_INT32_T, MPI_SUM,
+                    comm->mpi);
+    else
+      MPI_Allreduce(MPI_IN_PLACE, it->f, (int)it->n, MPI_FLOAT, MPI_SUM,
+                    comm->mpi);
+  }
+}
+
+int
+hy_bag_write(const hy_bag *b, const char *path)
+{
+  hy_st_writer *w = hy_st_writer_new(path);
+  int err;
+
+  for (int i = 0; i < b->n; i++)
+    hy_st_declare(w, b->item[i].name, b->item[i].is_id ? HY_ST_I32 : HY_ST_F32,
+                  b->item[i].n_dim, b->item[i].dim);
+  err = hy_st_begin(w, 1, NULL);
+  for (int k = 0; k < b->n && !err; k++) {
+    const hy_bag_item *it = &b->item[hy_st_order(w, k)];
+
+    err = hy_st_put(w, it->is_id ? (const void *)it->i : it->f,
+                    4 * (size_t)it->n);
+  }
+  if (!err)
+    err = hy_st_commit(w);
+  hy_st_writer_free(w);
+  return err;
+}

@@ -1,0 +1,173 @@
+#include "verify/case.h"
+#include "base/err.h"
+#include "base/file.h"
+
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void
+add_bound(hy_case *k, const char *group, double bound)
+{
+  int n = 0;
+
+  while (k->bound[n].group && strcmp(k->bound[n].group, group))
+    n++;
+  if (n == HY_CASE_MAX_BOUNDS)
+    return;
+  if (!k->bound[n].group)
+    k->bound[n].group = hy_strdup(group);
+  k->bound[n].bound = bound;
+}
+
+/* Bounds of groups that a case may leave out. */
+static void
+default_bounds(hy_case *k, double forward, double loss, double grad)
+{
+  static const char *const as_forward[] = {
+      "hidden",     "ssm_out",       "router",           "logits",
+      "mtp.hidden", "mtp.router",    "mtp.logits",       "step_logits",
+      "prefill",    "batch.prefill", "batch.step_logits"};
+  static const char *const as_loss[] = {"loss", "mtp.loss"};
+
+  for (size_t i = 0; i < sizeof as_forward / sizeof *as_forward; i++)
+    add_bound(k, as_forward[i], forward);
+  for (size_t i = 0; i < sizeof as_loss / sizeof *as_loss; i++)
+    add_bound(k, as_loss[i], loss);
+  add_bound(k, "grad", grad);
+  add_bound(k, "grad_norm", 2e-4);
+  add_bound(k, "lr", 1e-6);
+}
+
+static double
+number(const json_t *o, const char *key, double def)
+{
+  const json_t *v = json_object_get(o, key);
+
+  return json_is_number(v) ? json_number_value(v) : def;
+}
+
+static int
+read_files(hy_case *k, const json_t *root, const char *dir)
+{
+  const json_t *files = json_object_get(root, "files");
+  const json_t *variants = json_object_get(root, "variants");
+  const json_t *from = json_is_array(variants) ? variants : files;
+
+  for (size_t i = 0; i < json_array_size(from); i++) {
+    const json_t *f = json_array_get(from, i);
+    const char *name =
+        json_string_value(json_is_object(f) ? json_object_get(f, "file") : f);
+
+    if (!name || k->n_file == HY_CASE_MAX_FILES)
+      continue;
+    k->file[k->n_file].path = hy_path_join(dir, name);
+    k->file[k->n_file].depths = (int)number(f, "depths", 0);
+    k->file[k->n_file].repeated =
+        !json_is_false(json_object_get(f, "repeated"));
+    k->n_file++;
+  }
+  if (k->n_file == 0)
+    return hy_fail(HY_EDATA, "%s/case.json: no files; name the expected file",
+                   dir);
+  return HY_OK;
+}
+
+static void
+read_bounds(hy_case *k, const json_t *root)
+{
+  json_t *table = json_object_get(root, "fp32_vs_fp64"), *row;
+  const char *group;
+
+  default_bounds(k, 2e-5, 3e-6, 8e-5);
+  json_object_foreach(table, group, row)
+      add_bound(k, group, number(row, "suggested_scaled", 2e-6));
+  add_bound(k, "final", 1e-2); /* judged by the rms measure */
+}
+
+static void
+read_optim(hy_case *k, const json_t *root)
+{
+  const json_t *o = json_object_get(root, "optimizer");
+  const json_t *betas = json_object_get(o, "betas");
+
+  k->optim = (hy_compare_optim){.beta1 = 0.9,
+                                .beta2 = 0.95,
+                                .eps = number(o, "eps", 1e-8),
+                                .weight_decay = number(o, "weight_decay", 0.1),
+                                .clip = number(o, "clip", 1.0)};
+  if (json_array_size(betas) == 2) {
+    k->optim.beta1 = json_number_value(json_array_get(betas, 0));
+    k->optim.beta2 = json_number_value(json_array_get(betas, 1));
+  }
+}
+
+int
+hy_case_read(hy_case *k, const char *dir)
+{
+  char *path = hy_path_join(dir, "case.json");
+  hy_buf text = {0};
+  json_t *root = NULL;
+  json_error_t why;
+  const char *kind, *ckpt;
+  int err = hy_file_read(path, &text);
+
+  *k = (hy_case){0};
+  if (!err && !(root = json_loadb(text.data, text.len, 0, &why)))
+    err = hy_fail(HY_EFILE, "%s:%d: not JSON: %s", path, why.line, why.text);
+  kind = json_string_value(json_object_get(root, "kind"));
+  ckpt = json_string_value(json_object_get(root, "checkpoint"));
+  if (!err && (!kind || !ckpt))
+    err = hy_fail(HY_EDATA, "%s: no %s", path, kind ? "checkpoint" : "kind");
+  if (!err) {
+    snprintf(k->kind, sizeof k->kind, "%s", kind);
+    k->checkpoint = hy_path_join(dir, ckpt);
+    read_bounds(k, root);
+    read_optim(k, root);
+    err = read_files(k, root, dir);
+  }
+  json_decref(root);
+  free(text.data);
+  free(path);
+  return err;
+}
+
+int
+hy_case_from_deck(hy_case *k, const hy_deck *d)
+{
+  *k = (hy_case){.n_file = 1};
+  k->file[0].path = hy_strdup(d->compare.expected);
+  k->file[0].repeated = 1;
+  default_bounds(k, d->compare.bound_forward, d->compare.bound_loss,
+                 d->compare.bound_grad);
+  add_bound(k, "final", 1e-2);
+  k->optim =
+      (hy_compare_optim){d->optim.betas.v[0], d->optim.betas.v[1], d->optim.eps,
+                         d->optim.weight_decay, d->optim.clip};
+  return HY_OK;
+}
+
+void
+hy_case_free(hy_case *k)
+{
+  free(k->checkpoint);
+  for (int i = 0; i < k->n_file; i++)
+    free(k->file[i].path);
+  for (int i = 0; i < HY_CASE_MAX_BOUNDS; i++)
+    free((char *)(uintptr_t)k->bound[i].group);
+  *k = (hy_case){0};
+}
+
+const char *
+hy_case_kind_of(const hy_st *expected)
+{
+  if (hy_st_find(expected, "generated_ids"))
+    return "decode";
+  if (hy_st_find(expected, "tokens") && hy_st_find(expected, "lr"))
+    return "train";
+  if (hy_st_find(expected, "mtp.loss.1"))
+    return "mtp";
+  if (hy_st_find(expected, "cu_seqlens"))
+    return "packed";
+  return "forward";
+}

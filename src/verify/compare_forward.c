@@ -1,0 +1,369 @@
+/* Kinds forward, packed and mtp: one forward and backward pass. */
+#include "verify/compare.h"
+#include "base/err.h"
+#include "base/mem.h"
+#include "io/piece.h"
+#include "model/workspace.h"
+#include "optim/bucket.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+int32_t *
+hy_compare_ids(const hy_st *expected, const char *name, int64_t *n)
+{
+  const hy_st_tensor *t = hy_st_find(expected, name);
+  int32_t *id;
+
+  if (!t || (t->dtype != HY_ST_I64 && t->dtype != HY_ST_I32))
+    return NULL;
+  id = hy_malloc((size_t)t->n * sizeof *id);
+  for (int64_t i = 0; i < t->n; i++) {
+    int64_t x = 0;
+
+    if (t->dtype == HY_ST_I64) {
+      memcpy(&x, (const char *)t->data + 8 * i, 8);
+      id[i] = (int32_t)x;
+    } else
+      memcpy(&id[i], (const char *)t->data + 4 * i, 4);
+  }
+  *n = t->n;
+  return id;
+}
+
+int
+hy_compare_shape(const hy_st *expected, const char *name, int64_t dim[4])
+{
+  const hy_st_tensor *t = hy_st_find(expected, name);
+
+  if (!t || t->n_dim > 4)
+    return 0;
+  for (int i = 0; i < t->n_dim; i++)
+    dim[i] = t->dim[i];
+  return t->n_dim;
+}
+
+int
+hy_compare_check_ids(const char *name, const int32_t *id, int64_t n,
+                     int64_t vocab, int32_t other)
+{
+  for (int64_t i = 0; i < n; i++)
+    if (id[i] != other && (id[i] < 0 || id[i] >= vocab))
+      return hy_fail(HY_EDATA,
+                     "%s: id %d at %lld is not below the model's vocabulary "
+                     "of %lld; another model?",
+                     name, id[i], (long long)i, (long long)vocab);
+  return HY_OK;
+}
+
+void
+hy_compare_params(hy_bag *bag, const char *prefix, const hy_params *p,
+                  const float *flat, const hy_grid *grid)
+{
+  for (int i = 0; i < p->n; i++) {
+    const hy_param_ref *r = &p->ref[i];
+    const hy_spec *s = r->spec;
+    int64_t n_tensor = hy_spec_n_tensor(s), each = hy_spec_size(s) / n_tensor;
+    char name[HY_NAME_LEN], full[160];
+    hy_pieces pieces;
+
+    if (s->kind != HY_WEIGHT)
+      continue;
+    for (int64_t e = 0; e < n_tensor; e++) {
+      hy_spec_tensor_name(name, s, e);
+      snprintf(full, sizeof full, "%s%s", prefix, name);
+      hy_bag_get(bag, full, 0, s->n_dim - s->stacked, s->dim + s->stacked);
+    }
+    if (!hy_piece_mine(s, grid))
+      continue;
+    hy_pieces_of(&pieces, s, &r->shard);
+    for (int64_t k = 0; k < pieces.n; k++) {
+      hy_piece run = hy_piece_at(&pieces, k);
+
+      for (int64_t j = 0; j < run.n;) { /* a run may span experts */
+        int64_t e = (run.global + j) / each, at = (run.global + j) % each;
+        int64_t n = run.n - j < each - at ? run.n - j : each - at;
+
+        hy_spec_tensor_name(name, s, e);
+        snprintf(full, sizeof full, "%s%s", prefix, name);
+        memcpy(
+            hy_bag_get(bag, full, 0, s->n_dim - s->stacked, s->dim + s->stacked)
+                    ->f +
+                at,
+            flat + r->at + run.local + j, (size_t)n * sizeof(float));
+        j += n;
+      }
+    }
+  }
+}
+
+/* Where the rows of this rank lie among all, for what the watch sees. */
+typedef struct {
+  hy_bag *bag;
+  const hy_compare *k;
+  const hy_ctx *ctx;
+  int64_t n_all, first; /* tokens in all; of them before mine */
+} catcher;
+
+/* "hidden" of layer 3 is hidden.3; "router.x" of inner block j at depth k is
+ * mtp.router.k.j.x. */
+static void
+full_name(const catcher *w, int64_t layer, const char *name, char out[160])
+{
+  const hy_plan *p = &w->k->model->plan;
+  int depth = w->ctx->depth;
+  const char *dot = strchr(name, '.');
+  long long j = layer;
+
+  if (depth == 0 && layer < 0)
+    snprintf(out, 160, "%s", name);
+  else if (depth == 0 && dot)
+    snprintf(out, 160, "%.*s.%lld%s", (int)(dot - name), name, j, dot);
+  else if (depth == 0)
+    snprintf(out, 160, "%s.%lld", name, j);
+  else if (!strcmp(name, "hidden.norm"))
+    snprintf(out, 160, "mtp.hidden.%d", depth);
+  else if (layer < 0)
+    snprintf(out, 160, "mtp.%s.%d", name, depth);
+  else
+    snprintf(out, 160, "mtp.%.*s.%d.%lld%s", dot ? (int)(dot - name) : 40, name,
+             depth, (long long)(layer - p->n_layer) % p->n_mtp_layer,
+             dot ? dot : "");
+}
+
+static void catch (void *arg, int64_t layer, const char *name,
+                   const hy_tensor *t)
+{
+  catcher *w = arg;
+  char full[160];
+  int64_t cols = hy_cols(t);
+  hy_bag_item *it;
+
+  full_name(w, layer, name, full);
+  it = hy_bag_get(w->bag, full, t->fmt == HY_I32, 2,
+                  (int64_t[]){w->n_all, cols});
+  if (w->k->grid->tp.rank != 0)
+    return; /* the same tokens as tp rank 0 */
+  for (int64_t r = 0; r < t->dim[0]; r++)
+    if (t->fmt == HY_I32)
+      memcpy(it->i + (w->first + r) * cols, hy_i32(t) + r * t->ld,
+             (size_t)cols * sizeof(int32_t));
+    else
+      memcpy(it->f + (w->first + r) * cols, hy_f32(t) + r * t->ld,
+             (size_t)cols * sizeof(float));
+}
+
+/* All rows of the case as one batch. */
+typedef struct {
+  hy_batch all, mine;
+  int64_t first_row;
+} case_rows;
+
+static void
+new_columns(hy_batch *b, int64_t n_rows, int64_t seq_len, int n_ahead)
+{
+  size_t n = (size_t)(n_rows * seq_len);
+
+  *b = (hy_batch){.n_rows = n_rows,
+                  .seq_len = seq_len,
+                  .n_tokens = n_rows * seq_len,
+                  .n_ahead = n_ahead};
+  b->token = hy_calloc(n, sizeof *b->token);
+  b->target = hy_calloc(n, sizeof *b->target);
+  b->weight = hy_calloc(n, sizeof *b->weight);
+  b->seq_start = hy_calloc(n, sizeof *b->seq_start);
+  b->pad = hy_calloc(n, sizeof *b->pad);
+  for (int k = 0; k < n_ahead; k++) {
+    b->ahead[k].token = hy_calloc(n, sizeof *b->token);
+    b->ahead[k].target = hy_calloc(n, sizeof *b->target);
+    b->ahead[k].weight = hy_calloc(n, sizeof *b->weight);
+  }
+}
+
+static void
+free_columns(hy_batch *b)
+{
+  free(b->token);
+  free(b->target);
+  free(b->weight);
+  free(b->seq_start);
+  free(b->pad);
+  for (int k = 0; k < b->n_ahead; k++) {
+    free(b->ahead[k].token);
+    free(b->ahead[k].target);
+    free(b->ahead[k].weight);
+  }
+}
+
+/* Documents: rows, cut further where document_ids changes. Labels are not
+ * shifted: position t is judged by label[t+1] of its document. */
+static void
+fill_columns(hy_batch *b, const int32_t *id, const int32_t *label,
+             const int32_t *doc)
+{
+  for (int64_t t = 0; t < b->n_tokens; t++) {
+    int row_start = t % b->seq_len == 0;
+    int start = row_start || (doc && doc[t] != doc[t - 1]);
+
+    b->token[t] = id[t];
+    b->seq_start[t] = start ? (int32_t)t : b->seq_start[t - 1];
+    b->n_docs += start;
+    if (start)
+      continue;
+    b->weight[t - 1] = label[t] != -100;
+    b->target[t - 1] = label[t] != -100 ? label[t] : 0;
+    b->n_target += b->weight[t - 1];
+  }
+  b->n_real = (double)b->n_tokens;
+  hy_batch_ahead(b);
+  for (int k = 0; k < b->n_ahead; k++)
+    for (int64_t t = 0; t < b->n_tokens; t++)
+      b->n_ahead_target[k] += b->ahead[k].weight[t];
+}
+
+/* Borders from cu_seqlens (one packed row) where document_ids is absent. */
+static int32_t *
+documents(const hy_st *e, int64_t n)
+{
+  int64_t n_id, n_cu;
+  int32_t *doc = hy_compare_ids(e, "document_ids", &n_id), *cu;
+
+  if (doc && n_id == n)
+    return doc;
+  free(doc);
+  cu = hy_compare_ids(e, "cu_seqlens", &n_cu);
+  if (!cu)
+    return NULL;
+  doc = hy_calloc((size_t)n, sizeof *doc);
+  for (int64_t d = 0; d + 1 < n_cu; d++)
+    for (int64_t t = cu[d]; t < cu[d + 1] && t < n; t++)
+      doc[t] = (int32_t)d;
+  free(cu);
+  return doc;
+}
+
+static int
+read_rows(hy_compare *k, case_rows *rows)
+{
+  int64_t dim[4], n = 0, n_label = 0;
+  int32_t *id = hy_compare_ids(k->expected, "input_ids", &n), *label, *doc;
+  int n_ahead = k->model->plan.n_depth, err = HY_OK;
+
+  if (!id || hy_compare_shape(k->expected, "input_ids", dim) != 2)
+    err = hy_fail(HY_EDATA, "compare: the expected file has no input_ids of "
+                            "shape (rows, tokens); what made it?");
+  label = hy_compare_ids(k->expected, "labels", &n_label);
+  if (!err && label && n_label != n)
+    err = hy_fail(HY_EDATA, "compare: labels and input_ids differ in shape");
+  if (!err)
+    err = hy_compare_check_ids("input_ids", id, n, k->deck->model.vocab, 0);
+  if (!err && label)
+    err = hy_compare_check_ids("labels", label, n, k->deck->model.vocab, -100);
+  if (!err) {
+    doc = documents(k->expected, n);
+    new_columns(&rows->all, dim[0], dim[1], n_ahead);
+    fill_columns(&rows->all, id, label ? label : id, doc);
+    free(doc);
+  }
+  free(id);
+  free(label);
+  return err;
+}
+
+/* The share of this dp rank; the first rows if they do not divide. */
+static void
+take_mine(const hy_compare *k, case_rows *rows)
+{
+  hy_batch *a = &rows->all, *m = &rows->mine;
+  int64_t lo = a->n_rows * k->grid->dp.rank / k->grid->dp.size;
+  int64_t hi = a->n_rows * (k->grid->dp.rank + 1) / k->grid->dp.size;
+  int64_t at = lo * a->seq_len;
+
+  rows->first_row = lo;
+  *m = *a;
+  m->n_rows = hi - lo;
+  m->n_tokens = m->n_rows * a->seq_len;
+  m->token += at;
+  m->target += at;
+  m->weight += at;
+  m->pad += at;
+  m->seq_start = hy_malloc((size_t)m->n_tokens * sizeof *m->seq_start + 4);
+  for (int64_t t = 0; t < m->n_tokens; t++)
+    m->seq_start[t] = a->seq_start[at + t] - (int32_t)at;
+  for (int d = 0; d < m->n_ahead; d++) {
+    m->ahead[d].token += at;
+    m->ahead[d].target += at;
+    m->ahead[d].weight += at;
+  }
+}
+
+static void
+put_scalar(hy_bag *bag, const char *name, double x)
+{
+  hy_bag_get(bag, name, 0, 1, (int64_t[]){1})->f[0] = (float)x;
+}
+
+static void
+put_losses(hy_compare *k, const hy_batch *b, hy_losses *l, hy_bag *bag)
+{
+  int n_depth = k->model->plan.n_depth;
+  double total;
+  char name[64];
+
+  hy_sum_f64(&k->grid->dp, &l->ce, 1);
+  hy_sum_f64(&k->grid->dp, l->mtp, HY_AHEAD_MAX);
+  hy_sum_f64(&k->grid->dp, &l->aux, 1);
+  total = l->ce / fmax(b->n_target, 1);
+  if (n_depth)
+    put_scalar(bag, "loss.main", total);
+  for (int d = 0; d < n_depth; d++) {
+    double x = l->mtp[d] / fmax(b->n_ahead_target[d], 1);
+
+    snprintf(name, sizeof name, "mtp.loss.%d", d + 1);
+    put_scalar(bag, name, x);
+    total += k->deck->model.mtp_scale / n_depth * x;
+  }
+  put_scalar(bag, "loss", total + l->aux);
+}
+
+int
+hy_compare_forward(hy_compare *k, hy_bag *bag)
+{
+  case_rows rows = {0};
+  hy_params *p = &k->model->params;
+  hy_losses loss = {0};
+  float *scratch;
+  hy_ctx c;
+  int err = read_rows(k, &rows);
+  catcher w = {.bag = bag, .k = k, .ctx = &c};
+
+  if (err)
+    return err;
+  take_mine(k, &rows);
+  w.n_all = rows.all.n_tokens;
+  w.first = rows.first_row * rows.all.seq_len;
+  err = hy_agree(&k->grid->world,
+                 hy_workspace_new(&c, k->model, k->grid, k->n_threads,
+                                  rows.mine.n_rows, rows.mine.seq_len,
+                                  HY_WS_TRAIN));
+  if (!err) {
+    c.watch = catch;
+    c.watch_arg = &w;
+    c.batch = &rows.mine;
+    hy_ctx_reset(&c, 1);
+    hy_model_loss(&c, k->model, 1, &loss);
+    hy_backward(&c);
+    scratch = hy_malloc(HY_BUCKET * sizeof *scratch);
+    hy_reduce_grads(p, k->grid, scratch);
+    free(scratch);
+    hy_compare_params(bag, "grad.", p, p->g, k->grid);
+    hy_bag_gather(bag, &k->grid->world);
+    put_losses(k, &rows.all, &loss, bag);
+  }
+  hy_ctx_free(&c);
+  free(rows.mine.seq_start);
+  free_columns(&rows.all);
+  return err;
+}
