@@ -42,5 +42,6 @@ AS_IF([test "x$enable_sanitizers" != xno], [
   HYMN_TRY_CFLAG([-fno-omit-frame-pointer])])
 AS_IF([test -z "$OPENMP_CFLAGS"], [HYMN_TRY_CFLAG([-Wno-unknown-pragmas])])
 AS_IF([test "x$enable_werror" != xno], [HYMN_CFLAGS="$HYMN_CFLAGS -Werror"])
+HYMN_CFLAGS=${HYMN_CFLAGS# }
 AC_SUBST([HYMN_CFLAGS])
 ])

@@ -36,16 +36,18 @@ AS_CASE([$with_hdf5],
          [HYMN_HDF5_FROM([`$PKG_CONFIG --cflags $hymn_m`],
                          [`$PKG_CONFIG --libs $hymn_m`])])
      done
-     dnl -shlib: the static library needs more libraries than it says.
-     for hymn_m in $H5PCC h5pcc h5pcc.openmpi; do
+     dnl -shlib, and -lhdf5 alone first: the other libraries that the wrapper
+     dnl names are those of the static library and may be absent.
+     for hymn_m in $H5PCC h5pcc h5pcc.openmpi h5pcc.mpich; do
        AS_IF([test $hymn_have_hdf5 = no && command -v $hymn_m >/dev/null],
-         [hymn_h5=`$hymn_m -shlib -show 2>/dev/null`
-          hymn_h5c=; hymn_h5l=
-          for hymn_w in $hymn_h5; do
+         [hymn_h5c=; hymn_h5d=; hymn_h5l=
+          for hymn_w in `$hymn_m -shlib -show 2>/dev/null`; do
             AS_CASE([$hymn_w], [-I*], [hymn_h5c="$hymn_h5c $hymn_w"],
-              [-L*|-l*|-Wl,*], [hymn_h5l="$hymn_h5l $hymn_w"])
+              [-L*|-Wl,-rpath*], [hymn_h5d="$hymn_h5d $hymn_w"],
+              [-l*], [hymn_h5l="$hymn_h5l $hymn_w"])
           done
-          HYMN_HDF5_FROM([$hymn_h5c], [$hymn_h5l -lhdf5])])
+          HYMN_HDF5_FROM([$hymn_h5c], [$hymn_h5d -lhdf5])
+          HYMN_HDF5_FROM([$hymn_h5c], [$hymn_h5d $hymn_h5l])])
      done],
   [HYMN_HDF5_FROM([-I$with_hdf5/include],
      [-L$with_hdf5/lib -Wl,-rpath,$with_hdf5/lib -lhdf5])

@@ -18,7 +18,7 @@ AC_DEFUN([HYMN_SUMMARY], [
 AS_ECHO(["
   hymn $PACKAGE_VERSION
   compiler    $CC ($hymn_cc_version)
-  flags      $HYMN_CFLAGS $CFLAGS
+  flags       $HYMN_CFLAGS $CFLAGS
   OpenMP      ${OPENMP_CFLAGS:-no}
   MPI         $CC $MPI_LIBS; launcher $MPIRUN
   HDF5        $HDF5_LIBS

@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static const char usage_text[] =
     "usage: hymn DECK [group.key=value ...]   run a deck (mpirun, srun, "
@@ -182,11 +183,6 @@ static const struct {
 static int
 run_command(int n, char **arg)
 {
-  /* Under a launcher all ranks answer, so that all return the same code, and
-   * one of them is heard. */
-  if (launcher_rank() > 0 && (!freopen("/dev/null", "w", stdout) ||
-                              !freopen("/dev/null", "w", stderr)))
-    return hy_fail(HY_EFILE, "/dev/null: cannot write");
   if (n == 0) {
     fputs(usage_text, stderr);
     return HY_EUSAGE;
@@ -201,6 +197,23 @@ run_command(int n, char **arg)
   return report(hy_fail(HY_EUSAGE,
                         "command line: unknown option %.64s; see hymn --help",
                         arg[0]));
+}
+
+/* Under a launcher all ranks answer, so that all return the same code, and one
+ * of them is heard. */
+static int
+run_quietly(int n, char **arg)
+{
+  const struct timespec pause = {.tv_nsec = 300000000};
+  int err;
+
+  if (!freopen("/dev/null", "w", stdout) || !freopen("/dev/null", "w", stderr))
+    return HY_EFILE;
+  err = run_command(n, arg);
+  /* launchers end all ranks when one fails: the first rank speaks before */
+  if (err)
+    nanosleep(&pause, NULL);
+  return err;
 }
 
 /* Under MPI: read on rank 0, spread, lay out, run. */
@@ -257,6 +270,7 @@ int
 hy_cli(int argc, char **argv)
 {
   if (argc < 2 || argv[1][0] == '-')
-    return run_command(argc - 1, argv + 1);
+    return launcher_rank() > 0 ? run_quietly(argc - 1, argv + 1)
+                               : run_command(argc - 1, argv + 1);
   return run_mpi(argc - 1, argv + 1);
 }

@@ -8,3 +8,6 @@ src_libhymn_a_SOURCES += \
   src/job/job.h \
   src/job/version.c src/job/version.h
 EXTRA_DIST += src/job/jobs.def
+
+TESTS += src/job/test_cli.sh
+EXTRA_DIST += src/job/test_cli.sh
