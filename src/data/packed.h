@@ -89,6 +89,10 @@ typedef struct {
 int hy_packed_write(const char *path, const hy_packed_part *part,
                     const hy_comm *comm, char hash[HY_SHA_HEX]);
 
+/** Make the folder of path and see that a file can be written there, to fail
+ *  before long work. Not collective. \return 0, HY_EFILE. */
+int hy_packed_writable(const char *path);
+
 /** Print what a packed file holds, for hymn --inspect. Not collective.
  *  \return 0, HY_EFILE, HY_EDATA as hy_packed_open. */
 int hy_packed_inspect(const char *path, FILE *out);

@@ -157,34 +157,47 @@ write_file(const char *path, const char *tmp, const hy_packed_info *info,
   return hy_agree(comm, err);
 }
 
-/* Rank 0 makes the folder and looks for space. */
-static int
-check_place(const char *path, const char *tmp, const slab s[HY_PK_N])
+int
+hy_packed_writable(const char *path)
 {
-  char *dir = hy_path_dir(path);
-  double need = 1 << 16;
-  struct statvfs fs;
-  FILE *f;
+  char *dir = hy_path_dir(path), *tmp = hy_asprintf("%s.tmp", path);
   int err = hy_make_dirs(dir);
+  FILE *f;
 
-  for (int i = 0; i < HY_PK_N; i++)
-    need += (double)s[i].total *
-            (double)(hy_packed_cols[i].size * hy_packed_cols[i].width);
-  if (!err && statvfs(dir, &fs) == 0 &&
-      (double)fs.f_bavail * (double)fs.f_frsize < need)
-    err = hy_fail(HY_ERES,
-                  "%s: needs %.1f MiB, the disk has %.1f; free some "
-                  "space",
-                  path, need / (1 << 20),
-                  (double)fs.f_bavail * (double)fs.f_frsize / (1 << 20));
   if (!err && hy_path_is_dir(path))
     err = hy_fail(HY_EFILE, "%s: is a folder; give the name of a file", path);
   if (!err && !(f = fopen(tmp, "wb")))
     err = hy_fail(HY_EFILE,
                   "%s: cannot write: %s; give a folder that can be written",
-                  tmp, strerror(errno));
-  else if (!err)
+                  path, strerror(errno));
+  else if (!err) {
     fclose(f);
+    unlink(tmp);
+  }
+  free(tmp);
+  free(dir);
+  return err;
+}
+
+/* A full disk in the middle of a collective write ends badly: look before. */
+static int
+check_space(const char *path, const slab s[HY_PK_N])
+{
+  char *dir = hy_path_dir(path);
+  double need = 1 << 16, has;
+  struct statvfs fs;
+  int err = HY_OK;
+
+  for (int i = 0; i < HY_PK_N; i++)
+    need += (double)s[i].total *
+            (double)(hy_packed_cols[i].size * hy_packed_cols[i].width);
+  if (statvfs(dir, &fs) == 0) {
+    has = (double)fs.f_bavail * (double)fs.f_frsize;
+    if (has < need)
+      err = hy_fail(HY_ERES,
+                    "%s: needs %.1f MiB, the disk has %.1f; free some space",
+                    path, need / (1 << 20), has / (1 << 20));
+  }
   free(dir);
   return err;
 }
@@ -293,7 +306,9 @@ hy_packed_write(const char *path, const hy_packed_part *part,
   }
   hy_packed_content(&info, n, sum, hash);
   if (comm->rank == 0)
-    err = check_place(path, tmp, s);
+    err = hy_packed_writable(path);
+  if (comm->rank == 0 && !err)
+    err = check_space(path, s);
   err = hy_agree(comm, err);
   if (!err) {
     err = write_file(path, tmp, &info, s, comm);

@@ -1,0 +1,12 @@
+/* prepare.c: the job that packs text for training. */
+#include "job/job.h"
+#include "data/prepare.h"
+
+static int
+prepare_run(hy_deck *deck, const hy_grid *grid)
+{
+  return hy_prepare(&deck->prepare, deck->job.seed, &grid->world, stdout);
+}
+
+const hy_job hy_job_prepare = {"prepare", "text to packed token files",
+                               prepare_run};
