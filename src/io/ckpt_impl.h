@@ -1,0 +1,53 @@
+/* ckpt_impl.h: what the files of the checkpoint share. */
+#ifndef HYMN_IO_CKPT_IMPL_H
+#define HYMN_IO_CKPT_IMPL_H
+
+#include "io/ckpt.h"
+#include "io/h5.h"
+
+/* Tensor data of one dataset in the file. */
+typedef struct {
+  uint64_t at, n; /* bytes */
+} hy_extent;
+
+/** Size of the block in front for n datasets: a power of two. */
+size_t hy_ckpt_block(int n);
+
+/** Fill the block: hash of every byte outside the extents. Sorts e. Not
+ *  collective. \return 0, HY_EFILE, HY_ERES. */
+int hy_ckpt_seal(const char *path, size_t block, hy_extent *e, int n);
+
+/** Read or write one dataset: this rank's shard, in calls of bounded size,
+ *  the same number on every rank. active: 0 takes part with nothing.
+ *  Collective over the ranks that have the file open. \return 0 or -1 (on
+ *  this rank). */
+int hy_ckpt_move(hid_t set, const hy_spec *spec, const hy_shard *shard,
+                 float *data, int active, int write);
+
+/** Checksum of the part of a tensor that this rank saves; the sum over ranks
+ *  is that of the tensor. */
+uint64_t hy_ckpt_part_sum(const hy_spec *spec, const hy_shard *shard,
+                          const float *data, const hy_grid *grid);
+
+/** Sum n checksums over all ranks. Collective. */
+void hy_ckpt_sum(const hy_grid *grid, uint64_t *sum, int n);
+
+/** Content hash from the summed checksums of all specs. */
+void hy_ckpt_content_of(const hy_plan *plan, const uint64_t *sum,
+                        char hex[HY_SHA_HEX]);
+
+/** Open a checkpoint with the plain driver after verifying it; *file < 0 on
+ *  error. Not collective. */
+int hy_ckpt_open(hid_t *file, const char *path);
+
+/** The attributes of /state. \return 0 or -1. */
+int hy_ckpt_put_state(hid_t group, const hy_ckpt_state *st);
+int hy_ckpt_get_state(hid_t group, hy_ckpt_state *st);
+
+/** dir/step_NNNNNNN.h5; the caller frees it. */
+char *hy_ckpt_name(const char *dir, int64_t step);
+
+/** Steps of the checkpoints in dir, rising; the caller frees *step. */
+int hy_ckpt_list(const char *dir, int64_t **step);
+
+#endif

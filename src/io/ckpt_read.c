@@ -1,0 +1,225 @@
+/* ckpt_read.c: any layout reads any layout's checkpoint. */
+#include "io/ckpt_impl.h"
+#include "io/piece.h"
+#include "io/safetensors.h"
+#include "base/err.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct {
+  hy_params *p;
+  float *part[3]; /* weights, m, v; NULL: not wanted */
+  int has_optim;
+  uint64_t *want[3], *have[3]; /* checksums: stored, of what was read */
+  const char *path;
+  const hy_grid *grid;
+} job;
+
+static const char *const group_name[3] = {"/model", "/optim/m", "/optim/v"};
+
+static int
+stored(const job *r, int k, const hy_spec *spec)
+{
+  return r->part[k] && (k == 0 || (r->has_optim && spec->kind == HY_WEIGHT));
+}
+
+/* The dataset of a spec, with the shape that the model wants; < 0 after
+ * hy_fail. */
+static hid_t
+open_set(const job *r, hid_t group, const hy_spec *spec)
+{
+  char name[HY_NAME_LEN], found[128], wanted[128];
+  hsize_t dim[8] = {0};
+  int64_t got[8];
+  int n = -1, same;
+  hid_t set, space;
+
+  hy_spec_stack_name(name, spec);
+  hy_st_shape_text(wanted, sizeof wanted, spec->n_dim, spec->dim);
+  if (H5Lexists(group, name, H5P_DEFAULT) <= 0 ||
+      (set = H5Dopen2(group, name, H5P_DEFAULT)) < 0) {
+    hy_fail(HY_EDATA,
+            "%s: of another model: it has no tensor %s %s; set the &model keys "
+            "it was saved with",
+            r->path, name, wanted);
+    return -1;
+  }
+  space = H5Dget_space(set);
+  if (H5Sget_simple_extent_ndims(space) <= 8)
+    n = H5Sget_simple_extent_dims(space, dim, NULL);
+  H5Sclose(space);
+  same = n == spec->n_dim;
+  for (int i = 0; i < n; i++) {
+    got[i] = (int64_t)dim[i];
+    same = same && got[i] == spec->dim[i];
+  }
+  if (same)
+    return set;
+  hy_st_shape_text(found, sizeof found, n < 0 ? 0 : n, got);
+  hy_fail(HY_EDATA,
+          "%s: of another model: tensor %s has shape %s, this model wants %s",
+          r->path, name, found, wanted);
+  H5Dclose(set);
+  return -1;
+}
+
+/* Pattern, number of tensors and every shape, before anything is read. */
+static int
+check_model(job *r, hid_t file)
+{
+  const hy_plan *plan = r->p->plan;
+  hid_t group = H5Gopen2(file, "/model", H5P_DEFAULT);
+  H5G_info_t info = {0};
+  hy_buf pattern = {0};
+  int err = 0;
+
+  if (group < 0 || hy_h5_get_text(file, "pattern", &pattern) ||
+      H5Gget_info(group, &info) < 0)
+    err = hy_fail(HY_EDATA, "%s: has no model in it", r->path);
+  if (!err && strcmp(pattern.data, plan->cfg->pattern))
+    err = hy_fail(HY_EDATA,
+                  "%s: of another model: its pattern is %s, model.pattern is "
+                  "%s",
+                  r->path, pattern.data, plan->cfg->pattern);
+  for (int i = 0; !err && i < plan->n_spec; i++) {
+    hid_t set = open_set(r, group, plan->spec + i);
+
+    if (set < 0)
+      err = HY_EDATA;
+    else
+      H5Dclose(set);
+  }
+  if (!err && info.nlinks != (hsize_t)plan->n_spec)
+    err = hy_fail(HY_EDATA,
+                  "%s: of another model: it holds %lld tensors, this model "
+                  "has %d",
+                  r->path, (long long)info.nlinks, plan->n_spec);
+  if (group >= 0)
+    H5Gclose(group);
+  free(pattern.data);
+  return err;
+}
+
+/* Read part k of spec i. All ranks go on after a failure. */
+static int
+read_set(job *r, hid_t group, int k, int i)
+{
+  const hy_param_ref *ref = r->p->ref + i;
+  float *data = r->part[k] + ref->at;
+  hid_t set = open_set(r, group, ref->spec);
+  int bad;
+
+  if (set < 0)
+    return HY_EDATA;
+  bad = hy_h5_get_u64(set, "checksum", r->want[k] + i);
+  bad |= hy_ckpt_move(set, ref->spec, &ref->shard, data, 1, 0);
+  H5Dclose(set);
+  r->have[k][i] = hy_ckpt_part_sum(ref->spec, &ref->shard, data, r->grid);
+  if (bad)
+    return hy_fail(HY_EFILE, "%s: %s/%s: read failed", r->path, group_name[k],
+                   ref->spec->name);
+  return HY_OK;
+}
+
+static int
+read_part(job *r, hid_t file, int k)
+{
+  hid_t group = H5Gopen2(file, group_name[k], H5P_DEFAULT);
+  int err = 0;
+
+  if (group < 0)
+    return hy_fail(HY_EDATA, "%s: has no %s", r->path, group_name[k]);
+  for (int i = 0; i < r->p->n; i++)
+    if (stored(r, k, r->p->ref[i].spec)) {
+      int e = read_set(r, group, k, i);
+
+      err = err ? err : e;
+    }
+  H5Gclose(group);
+  return err;
+}
+
+static int
+compare_sums(job *r)
+{
+  for (int k = 0; k < 3; k++)
+    for (int i = 0; i < r->p->n; i++) {
+      const hy_spec *spec = r->p->ref[i].spec;
+      char name[HY_NAME_LEN];
+
+      hy_spec_stack_name(name, spec);
+      if (stored(r, k, spec) && r->want[k][i] != r->have[k][i])
+        return hy_fail(HY_EDATA,
+                       "%s: damaged: tensor %s/%s does not have the checksum "
+                       "it was saved with; copy the file again or use an "
+                       "earlier checkpoint",
+                       r->path, group_name[k], name);
+    }
+  return HY_OK;
+}
+
+static int
+read_all(job *r, hid_t file, hy_ckpt_state *st)
+{
+  hid_t g = H5Gopen2(file, "/state", H5P_DEFAULT);
+  hy_ckpt_state state;
+  int err;
+
+  r->has_optim = H5Lexists(file, "/optim", H5P_DEFAULT) > 0;
+  if (g < 0 || hy_ckpt_get_state(g, &state))
+    err = hy_fail(HY_EDATA, "%s: /state is incomplete", r->path);
+  else
+    err = check_model(r, file);
+  if (g >= 0)
+    H5Gclose(g);
+  err = hy_agree(&r->grid->world, err);
+  for (int k = 0; k < 3 && !err; k++)
+    if (r->part[k] && (k == 0 || r->has_optim))
+      err = hy_agree(&r->grid->world, read_part(r, file, k));
+  state.has_optim = r->has_optim;
+  if (st && !err)
+    *st = state;
+  return err;
+}
+
+int
+hy_ckpt_read(hy_params *p, float *m, float *v, hy_ckpt_state *st,
+             const char *path, const hy_grid *grid)
+{
+  job r = {.p = p, .part = {p->w, m, v}, .path = path, .grid = grid};
+  hid_t access, file = -1;
+  int err = 0;
+
+  hy_h5_quiet();
+  if (grid->world.rank == 0)
+    err = hy_ckpt_verify(path);
+  err = hy_agree(&grid->world, err);
+  if (err)
+    return err;
+  access = hy_h5_access(&grid->world);
+  file = H5Fopen(path, H5F_ACC_RDONLY, access);
+  H5Pclose(access);
+  if (file < 0)
+    err = hy_fail(HY_EFILE, "%s: HDF5 cannot open this file", path);
+  err = hy_agree(&grid->world, err);
+  for (int k = 0; k < 3; k++) {
+    r.want[k] = hy_calloc((size_t)p->n, sizeof *r.want[k]);
+    r.have[k] = hy_calloc((size_t)p->n, sizeof *r.have[k]);
+    if (k > 0 && r.part[k])
+      memset(r.part[k], 0, p->n_weight * sizeof(float));
+  }
+  if (!err)
+    err = read_all(&r, file, st);
+  if (file >= 0)
+    H5Fclose(file);
+  for (int k = 0; k < 3; k++)
+    hy_ckpt_sum(grid, r.have[k], p->n);
+  if (!err)
+    err = hy_agree(&grid->world, compare_sums(&r));
+  for (int k = 0; k < 3; k++) {
+    free(r.want[k]);
+    free(r.have[k]);
+  }
+  return err;
+}

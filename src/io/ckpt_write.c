@@ -1,0 +1,299 @@
+/* ckpt_write.c: a checkpoint is written whole or not at all. */
+#include "io/ckpt_impl.h"
+#include "io/piece.h"
+#include "base/err.h"
+#include "base/file.h"
+#include "job/version.h"
+#include "model/cfg.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+/* What one write walks. */
+typedef struct {
+  const hy_params *p;
+  const float *part[3]; /* weights, m, v; NULL: not there */
+  uint64_t *sum[3];     /* checksum of each dataset */
+  hy_extent *extent;
+  int n_extent;
+  const hy_ckpt_state *st;
+  const hy_grid *grid;
+  int bad;
+} job;
+
+static const char *const group_name[3] = {"/model", "/optim/m", "/optim/v"};
+
+/* Whether part k has a dataset for this spec. */
+static int
+stored(const job *w, int k, const hy_spec *spec)
+{
+  return w->part[k] && (k == 0 || spec->kind == HY_WEIGHT);
+}
+
+static int64_t
+data_bytes(const job *w, int *n)
+{
+  int64_t bytes = 0;
+
+  *n = 0;
+  for (int k = 0; k < 3; k++)
+    for (int i = 0; i < w->p->n; i++)
+      if (stored(w, k, w->p->ref[i].spec)) {
+        bytes += (int64_t)hy_bytes(HY_F32, hy_spec_size(w->p->ref[i].spec));
+        ++*n;
+      }
+  return bytes;
+}
+
+static void
+sum_all(job *w)
+{
+  for (int k = 0; k < 3; k++) {
+    w->sum[k] = hy_calloc((size_t)w->p->n, sizeof **w->sum);
+    for (int i = 0; i < w->p->n; i++) {
+      const hy_param_ref *r = w->p->ref + i;
+
+      if (stored(w, k, r->spec))
+        w->sum[k][i] =
+            hy_ckpt_part_sum(r->spec, &r->shard, w->part[k] + r->at, w->grid);
+    }
+    hy_ckpt_sum(w->grid, w->sum[k], w->p->n);
+  }
+}
+
+/* Is there room? Reserving the bytes asks quotas and limits as well; a file
+ * system that cannot reserve is asked for its free space. */
+static int
+check_room(const char *tmp, const char *dir, int64_t bytes)
+{
+  struct statvfs vfs;
+  int fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC, 0666), why = 0;
+
+  if (fd < 0)
+    return hy_fail(HY_EFILE, "%s: cannot write here: %s", dir, strerror(errno));
+  if (fallocate(fd, 0, 0, bytes))
+    why = errno;
+  if (why == EOPNOTSUPP || why == ENOSYS || why == EINVAL) {
+    why = 0;
+    if (!statvfs(dir, &vfs) &&
+        (double)vfs.f_bavail * (double)vfs.f_frsize < (double)bytes)
+      why = ENOSPC;
+  }
+  if (ftruncate(fd, 0) && !why)
+    why = errno;
+  close(fd);
+  if (!why)
+    return HY_OK;
+  unlink(tmp);
+  return hy_fail(why == ENOSPC || why == EDQUOT || why == EFBIG ? HY_ERES
+                                                                : HY_EFILE,
+                 "%s: no room for a checkpoint of %.3f GiB (%s); free some "
+                 "space or lower ckpt.keep",
+                 dir, (double)bytes / (1 << 30), strerror(why));
+}
+
+/* Create, fill and close the dataset of one spec. */
+static void
+write_set(job *w, hid_t group, int k, int i)
+{
+  const hy_param_ref *r = w->p->ref + i;
+  const hy_spec *spec = r->spec;
+  char name[HY_NAME_LEN];
+  hsize_t dim[4];
+  hid_t space, how = hy_h5_timeless(H5P_DATASET_CREATE), set;
+  float *data = (float *)(uintptr_t)(w->part[k] + r->at);
+
+  hy_spec_stack_name(name, spec);
+  for (int d = 0; d < spec->n_dim; d++)
+    dim[d] = (hsize_t)spec->dim[d];
+  space = H5Screate_simple(spec->n_dim, dim, NULL);
+  H5Pset_layout(how, H5D_CONTIGUOUS);
+  H5Pset_alloc_time(how, H5D_ALLOC_TIME_EARLY);
+  H5Pset_fill_time(how, H5D_FILL_TIME_NEVER);
+  set = H5Dcreate2(group, name, H5T_IEEE_F32LE, space, H5P_DEFAULT, how,
+                   H5P_DEFAULT);
+  H5Pclose(how);
+  H5Sclose(space);
+  if (set < 0) {
+    w->bad = 1;
+    return;
+  }
+  w->bad |= hy_h5_put_u64(set, "checksum", w->sum[k][i]) != 0;
+  if (spec->stacked) {
+    w->bad |= hy_h5_put_text(set, "hub_name", spec->name) != 0;
+    w->bad |= hy_h5_put_i64(set, "n_experts", spec->dim[0]) != 0;
+  }
+  if (k == 0 && w->st->fmt)
+    w->bad |=
+        hy_h5_put_text(set, "source_dtype", hy_fmt_name(w->st->fmt[i])) != 0;
+  w->bad |= hy_ckpt_move(set, spec, &r->shard, data,
+                         hy_piece_mine(spec, w->grid), 1) != 0;
+  w->extent[w->n_extent++] =
+      (hy_extent){H5Dget_offset(set), hy_bytes(HY_F32, hy_spec_size(spec))};
+  w->bad |= H5Dclose(set) < 0;
+}
+
+static hid_t
+new_group(job *w, hid_t file, const char *name)
+{
+  hid_t how = hy_h5_timeless(H5P_GROUP_CREATE);
+  hid_t g = H5Gcreate2(file, name, H5P_DEFAULT, how, H5P_DEFAULT);
+
+  H5Pclose(how);
+  w->bad |= g < 0;
+  return g;
+}
+
+static void
+write_texts(job *w, hid_t file, const hy_deck *deck)
+{
+  const hy_grid *g = w->grid;
+  char content[HY_SHA_HEX];
+  hy_buf text = {0}, cfg = {0}, layout = {0};
+
+  hy_deck_print(deck, &text, 1);
+  hy_cfg_write(w->p->plan->cfg, "float32", w->st->config, &cfg);
+  hy_buf_printf(&layout, "tp=%d ep=%d cp=%d dp=%d pp=%d", g->tp.size,
+                g->ep.size, g->cp.size, g->dp.size, g->pp.size);
+  hy_ckpt_content_of(w->p->plan, w->sum[0], content);
+  w->bad |= hy_h5_put_text(file, "content", content) != 0;
+  w->bad |= hy_h5_put_text(file, "code", hy_version()) != 0;
+  w->bad |= hy_h5_put_text(file, "config", cfg.data) != 0;
+  w->bad |= hy_h5_put_text(file, "deck", text.data) != 0;
+  w->bad |= hy_h5_put_text(file, "layout", layout.data) != 0;
+  w->bad |= hy_h5_put_text(file, "lineage",
+                           w->st->lineage ? w->st->lineage : "[]") != 0;
+  w->bad |= hy_h5_put_text(file, "pattern", w->p->plan->cfg->pattern) != 0;
+  free(text.data);
+  free(cfg.data);
+  free(layout.data);
+}
+
+static void
+write_groups(job *w, hid_t file, const hy_deck *deck)
+{
+  hid_t g;
+
+  write_texts(w, file, deck);
+  g = new_group(w, file, "/state");
+  if (g >= 0) {
+    w->bad |= hy_ckpt_put_state(g, w->st) != 0;
+    H5Gclose(g);
+  }
+  if (w->part[1] && (g = new_group(w, file, "/optim")) >= 0)
+    H5Gclose(g);
+  for (int k = 0; k < 3; k++) {
+    if (!w->part[k] || (g = new_group(w, file, group_name[k])) < 0)
+      continue;
+    for (int i = 0; i < w->p->n; i++)
+      if (stored(w, k, w->p->ref[i].spec))
+        write_set(w, g, k, i);
+    H5Gclose(g);
+  }
+}
+
+/* Everything that HDF5 does. A failure on one rank does not stop it: all
+ * ranks make the same calls. */
+static int
+write_file(job *w, const char *tmp, size_t block, const hy_deck *deck)
+{
+  hid_t access = hy_h5_access(&w->grid->world);
+  hid_t how = H5Pcreate(H5P_FILE_CREATE), file;
+
+  H5Pset_userblock(how, block);
+  H5Pset_obj_track_times(how, 0);
+  H5Pset_alignment(access, 1 << 16, 4096);
+  errno = 0;
+  file = H5Fcreate(tmp, H5F_ACC_TRUNC, how, access);
+  H5Pclose(access);
+  H5Pclose(how);
+  if (file < 0)
+    return hy_fail(HY_EFILE, "%s: HDF5 cannot create this file", tmp);
+  write_groups(w, file, deck);
+  w->bad |= H5Fflush(file, H5F_SCOPE_GLOBAL) < 0;
+  w->bad |= H5Fclose(file) < 0;
+  if (w->bad)
+    return hy_fail(HY_ERES, "%s: writing failed; is the disk full?", tmp);
+  return HY_OK;
+}
+
+/* Older checkpoints beyond the newest keep; later steps are left alone. */
+static void
+prune(const char *dir, int64_t step, int keep)
+{
+  int64_t *have = NULL;
+  int n = hy_ckpt_list(dir, &have), older = 0;
+
+  for (int i = 0; i < n; i++)
+    older += have[i] < step;
+  for (int i = 0; keep > 0 && i < older - (keep - 1); i++) {
+    char *path = hy_ckpt_name(dir, have[i]);
+
+    unlink(path);
+    free(path);
+  }
+  free(have);
+}
+
+/* The part of rank 0 after the data is down: hash, rename, latest, prune. */
+static int
+finish(job *w, const char *dir, const char *tmp, size_t block, int keep)
+{
+  char *path = hy_ckpt_name(dir, w->st->step);
+  char *latest = hy_path_join(dir, "latest");
+  const char *base = strrchr(path, '/');
+  hy_buf line = {0};
+  int err = hy_ckpt_seal(tmp, block, w->extent, w->n_extent);
+
+  hy_buf_printf(&line, "%s\n", base ? base + 1 : path);
+  err = err ? err : hy_file_commit(tmp, path);
+  err = err ? err : hy_file_write(latest, line.data, line.len);
+  if (!err)
+    prune(dir, w->st->step, keep);
+  free(line.data);
+  free(latest);
+  free(path);
+  return err;
+}
+
+int
+hy_ckpt_write(const char *dir, const hy_params *p, const float *m,
+              const float *v, const hy_ckpt_state *st, const hy_deck *deck,
+              const hy_grid *grid, int keep)
+{
+  job w = {.p = p, .part = {p->w, m, v}, .st = st, .grid = grid};
+  char *name = hy_asprintf(".step_%07lld.h5.tmp", (long long)st->step);
+  char *tmp = hy_path_join(dir, name);
+  int rank = grid->world.rank, n, err = 0;
+  int64_t bytes = data_bytes(&w, &n);
+  size_t block = hy_ckpt_block(n);
+
+  hy_h5_quiet();
+  w.extent = hy_calloc((size_t)n, sizeof *w.extent);
+  if (rank == 0) {
+    err = hy_make_dirs(dir);
+    err = err ? err
+              : check_room(tmp, dir,
+                           bytes + (int64_t)block + (1 << 18) + n * 6000LL);
+  }
+  err = hy_agree(&grid->world, err);
+  if (!err) {
+    sum_all(&w);
+    err = hy_agree(&grid->world, write_file(&w, tmp, block, deck));
+    if (rank == 0 && !err)
+      err = finish(&w, dir, tmp, block, keep);
+    if (rank == 0 && err)
+      unlink(tmp);
+    err = hy_agree(&grid->world, err);
+  }
+  for (int k = 0; k < 3; k++)
+    free(w.sum[k]);
+  free(w.extent);
+  free(tmp);
+  free(name);
+  return err;
+}
