@@ -14,9 +14,11 @@
 #include <string.h>
 
 static const char *const input_names[] = {
-    "input_ids",         "labels",     "cu_seqlens", "document_ids",
-    "position_ids",      "prompt_ids", "tokens",     "batch.prompt_ids",
-    "batch.prompt_lens", NULL};
+    "input_ids",    "labels",           "cu_seqlens",
+    "document_ids", "position_ids",     "prompt_ids",
+    "tokens",       "batch.prompt_ids", "batch.prompt_lens"};
+
+enum { N_INPUT = sizeof input_names / sizeof *input_names };
 
 static const struct {
   const char *kind;
@@ -85,10 +87,14 @@ run_file(hy_deck *d, const hy_grid *grid, const hy_case *c, int file,
                   .optim = c->optim};
   hy_model model = {0};
   hy_bag bag = {0}, start = {0};
-  hy_check_rules rules = {c->bound, input_names, &start};
+  const char *input[N_INPUT + 2] = {NULL};
+  hy_check_rules rules = {c->bound, input, &start};
   hy_st *expected = NULL;
   int err;
 
+  memcpy(input, input_names, sizeof input_names);
+  if (!c->optim.schedule)
+    input[N_INPUT] = "lr";
   set_depths(d, c, file);
   k.model = &model;
   err = hy_agree(&grid->world, hy_st_open(&expected, c->file[file].path));

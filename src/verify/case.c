@@ -100,6 +100,19 @@ read_optim(hy_case *k, const json_t *root)
     k->optim.beta1 = json_number_value(json_array_get(betas, 0));
     k->optim.beta2 = json_number_value(json_array_get(betas, 1));
   }
+  if (json_object_get(o, "warmup_steps") && json_object_get(o, "decay_steps")) {
+    hy_deck_optim *s = &k->schedule; /* cases decay by 1 - sqrt to the end */
+
+    s->n_steps = (int64_t)number(o, "steps", 0);
+    s->lr = number(o, "lr", 0);
+    s->lr_min = number(o, "min_lr", 0);
+    s->warmup = (int64_t)number(o, "warmup_steps", 0);
+    s->wsd_decay = (int64_t)number(o, "decay_steps", 0);
+    strcpy(s->schedule, "wsd");
+    strcpy(s->wsd_shape, "minus_sqrt");
+    strcpy(s->unit, "steps");
+    k->optim.schedule = s;
+  }
 }
 
 int

@@ -19,6 +19,7 @@ typedef struct {
   } file[HY_CASE_MAX_FILES];
   hy_bound bound[HY_CASE_MAX_BOUNDS + 1]; /* group names owned */
   hy_compare_optim optim;
+  hy_deck_optim schedule; /* of optim, when case.json describes one */
 } hy_case;
 
 /** Read DIR/case.json. HY_EFILE (missing, not JSON), HY_EDATA (a field is

@@ -9,6 +9,7 @@
 /* How the reference trained, for kind train. */
 typedef struct {
   double beta1, beta2, eps, weight_decay, clip;
+  const hy_deck_optim *schedule; /* NULL: the rates of the file are an input */
 } hy_compare_optim;
 
 /* One case: a checkpoint and one expected file. */

@@ -1,0 +1,57 @@
+/* trainer.h: one optimizer step, from micro-batches to updated weights. */
+#ifndef HYMN_OPTIM_TRAINER_H
+#define HYMN_OPTIM_TRAINER_H
+
+#include "model/model.h"
+#include "optim/adamw.h"
+
+typedef struct {
+  hy_model *model;
+  const hy_grid *grid;
+  int n_threads;
+  hy_ctx ctx;
+  hy_adamw opt;
+  float *scratch; /* HY_BUCKET floats for the sums */
+  int64_t *count; /* (n_layer_all, n_experts) tokens routed in this step */
+} hy_trainer;
+
+typedef struct {
+  double loss;              /* next token, mean over the global batch */
+  double mtp[HY_AHEAD_MAX]; /* same for each prediction depth */
+  double aux;               /* balance loss, as it enters the total */
+  double norm;              /* of the gradient, before clipping */
+  double tokens;            /* that are not padding, over all ranks */
+  double max_vio;           /* largest max/mean - 1 of tokens per expert */
+} hy_step_result;
+
+/* Where the micro-batches of a step come from. */
+typedef struct {
+  int64_t n_micro; /* the same on every rank */
+  /** Point b at micro-batch i. 0 or an error of this rank alone. */
+  int (*get)(void *arg, int64_t i, hy_batch *b);
+  void *arg;
+} hy_batch_source;
+
+/** Moments, arenas and buffers for micro-batches of n_rows rows; `what` as in
+ *  workspace.h. 0 or HY_ERES. Not collective. */
+int hy_trainer_new(hy_trainer *t, hy_model *m, const hy_grid *grid,
+                   int n_threads, int64_t n_rows, int64_t seq_len, int what);
+void hy_trainer_free(hy_trainer *t);
+
+/** Gradient of the global batch, clip, update number `step` (1-based) at this
+ *  rate, router bias update. A loss or gradient that is not finite:
+ *  HY_EDIVERGED naming step and tensor, before anything is updated.
+ *  Collective over grid->world; the same code on every rank. */
+int hy_trainer_step(hy_trainer *t, const hy_batch_source *src, int64_t step,
+                    double rate, hy_step_result *r);
+
+/** Mean loss of the next token over the micro-batches of src, no update.
+ *  Collective over grid->world. */
+int hy_trainer_valid(hy_trainer *t, const hy_batch_source *src, double *loss);
+
+/** bias[e] += rate sign(mean(count) - count[e]) for every router.
+ *  \param count (n_layer_all, n_experts), summed over the global batch.
+ *  Source: Wang et al. 2024, arXiv:2408.15664, algorithm 1. */
+void hy_bias_update(hy_params *p, const int64_t *count, double rate);
+
+#endif
