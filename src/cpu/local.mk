@@ -11,3 +11,11 @@ src_libhymn_a_SOURCES += \
   src/cpu/cpu_pointwise.c \
   src/cpu/cpu_ssd.c src/cpu/cpu_ssd.h \
   src/cpu/cpu_ssd_bwd.c
+
+hymn_unit_tests += src/cpu/test_attention src/cpu/test_conv src/cpu/test_ssd
+src_cpu_test_attention_SOURCES = src/cpu/test_attention.c src/cpu/test_op.h
+src_cpu_test_attention_LDADD = $(HYMN_TEST_LIBS)
+src_cpu_test_conv_SOURCES = src/cpu/test_conv.c src/cpu/test_op.h
+src_cpu_test_conv_LDADD = $(HYMN_TEST_LIBS)
+src_cpu_test_ssd_SOURCES = src/cpu/test_ssd.c src/cpu/test_op.h
+src_cpu_test_ssd_LDADD = $(HYMN_TEST_LIBS)

@@ -110,12 +110,13 @@ test_double(const hy_tensor *t, const float *from)
   return p;
 }
 
-/* max |got - (want + add)| / max |want|: NaN counts as infinite. */
+/* max |got - (want + add)| / max(|want|, 0.5), NaN counting as infinite. The
+ * floor is for gradients that are exactly zero (of a single key, say). */
 static inline double
 test_error(const hy_tensor *t, const float *got, const double *want, double add)
 {
   int64_t cols = hy_cols(t);
-  double worst = 0.0, largest = 1e-30;
+  double worst = 0.0, largest = 0.5;
 
   for (int64_t i = 0; i < t->dim[0] * cols; i++) {
     double e = fabs((double)got[i / cols * t->ld + i % cols] - want[i] - add);
@@ -126,6 +127,20 @@ test_error(const hy_tensor *t, const float *got, const double *want, double add)
     largest = fabs(want[i]) > largest ? fabs(want[i]) : largest;
   }
   return worst / largest;
+}
+
+/* out[0] gets a random gradient, and *dy the same in double, once. */
+static inline void
+test_dy(hy_rec *r, double **dy)
+{
+  hy_tensor *out = r->out[0], *t;
+
+  if (out->grad != NULL)
+    return;
+  t = test_tensor(out->dim[0], hy_cols(out), out->ld - hy_cols(out));
+  test_fill(t, -1, 1);
+  out->grad = t->data;
+  *dy = test_double(out, out->grad);
 }
 
 /* The gaps between rows still hold NaN: nothing was written past a row. */
@@ -170,6 +185,112 @@ test_slope(double (*f)(void *), void *arg, double *p)
   down = f(arg);
   *p = at;
   return (up - down) / (2.0 * step);
+}
+
+/* A tensor of its own with the same numbers, also those of the gradient. */
+static inline hy_tensor *
+test_copy(const hy_tensor *t)
+{
+  hy_tensor *c = test_alloc(1, sizeof *c);
+  size_t n = (size_t)(t->dim[0] * t->ld);
+
+  *c = *t;
+  c->data = test_alloc(n, sizeof(float));
+  memcpy(c->data, t->data, n * sizeof(float));
+  if (t->grad != NULL) {
+    c->grad = test_alloc(n, sizeof(float));
+    memcpy(c->grad, t->grad, n * sizeof(float));
+  }
+  return c;
+}
+
+/* All rows but t0 .. t1-1 become huge or NaN. */
+static inline void
+test_poison(const hy_tensor *t, float *p, int64_t t0, int64_t t1)
+{
+  for (int64_t i = 0; i < t->dim[0]; i++)
+    for (int64_t j = 0; j < hy_cols(t) && (i < t0 || i >= t1); j++)
+      p[i * t->ld + j] = (i + j) % 3 == 0   ? NAN
+                         : (i + j) % 3 == 1 ? INFINITY
+                                            : 3e38f;
+}
+
+/* --- generation: sequences that arrive in pieces ------------------------- */
+
+enum { TEST_CALLS = 5, TEST_SEQS = 3 };
+
+/* How many new tokens of each sequence a call brings. The last piece of
+ * sequence 2 spans several tiles and chunks; calls 1, 2 have single tokens. */
+static const int test_piece[TEST_CALLS][TEST_SEQS] = {
+    {5, 0, 90}, {1, 1, 1}, {1, 3, 1}, {9, 0, 150}, {0, 64, 1}};
+static const int32_t test_slot[TEST_SEQS] = {3, 0, 2};
+
+typedef struct {
+  int n_calls;
+  int64_t n_tokens, n_slots, max_len;
+  int32_t *seq_start; /* of all sequences one after another */
+  int64_t first[TEST_SEQS], len[TEST_SEQS], done[TEST_SEQS];
+} test_plan;
+
+static inline test_plan
+test_plan_new(void)
+{
+  test_plan p = {.n_calls = TEST_CALLS, .n_slots = 4};
+
+  for (int s = 0; s < TEST_SEQS; s++) {
+    for (int i = 0; i < TEST_CALLS; i++)
+      p.len[s] += test_piece[i][s];
+    p.first[s] = p.n_tokens;
+    p.n_tokens += p.len[s];
+    p.max_len = p.len[s] + 2 > p.max_len ? p.len[s] + 2 : p.max_len;
+  }
+  p.seq_start = test_alloc((size_t)p.n_tokens, sizeof *p.seq_start);
+  for (int s = 0; s < TEST_SEQS; s++)
+    for (int64_t t = 0; t < p.len[s]; t++)
+      p.seq_start[p.first[s] + t] = (int32_t)p.first[s];
+  return p;
+}
+
+/* The segments of call i, the last sequence first; returns, by row of the
+ * call, the row of the whole. */
+static inline const int64_t *
+test_plan_call(test_plan *p, int i, hy_segments *seg)
+{
+  int64_t *start = test_alloc(TEST_SEQS + 1, sizeof *start);
+  int64_t *past = test_alloc(TEST_SEQS, sizeof *past);
+  int32_t *slot = test_alloc(TEST_SEQS, sizeof *slot);
+  int64_t *row = test_alloc((size_t)p->n_tokens, sizeof *row), n = 0;
+
+  *seg = (hy_segments){0, start, slot, past};
+  for (int s = TEST_SEQS - 1; s >= 0; s--) {
+    if (test_piece[i][s] == 0)
+      continue;
+    slot[seg->n_seg] = test_slot[s];
+    past[seg->n_seg] = p->done[s];
+    for (int t = 0; t < test_piece[i][s]; t++)
+      row[n++] = p->first[s] + p->done[s]++;
+    start[++seg->n_seg] = n;
+  }
+  return row;
+}
+
+/* Rows row[0], row[1], ... of `from`. */
+static inline void
+test_rows(hy_tensor *to, const hy_tensor *from, const int64_t *row)
+{
+  for (int64_t i = 0; i < to->dim[0]; i++)
+    memcpy(hy_f32(to) + i * to->ld, hy_f32(from) + row[i] * from->ld,
+           (size_t)hy_cols(to) * sizeof(float));
+}
+
+/* max |got - want[row]| / max |want| */
+static inline double
+test_rows_error(const hy_tensor *got, const hy_tensor *want, const int64_t *row)
+{
+  hy_tensor *w = test_tensor(got->dim[0], hy_cols(got), 0);
+
+  test_rows(w, want, row);
+  return test_error(got, hy_f32(got), test_double(w, hy_f32(w)), 0.0);
 }
 
 #endif

@@ -61,15 +61,7 @@ ssd_forward(ssd_case *s)
 static void
 ssd_backward(ssd_case *s, float value)
 {
-  hy_tensor *out = s->r.out[0];
-
-  if (out->grad == NULL) {
-    hy_tensor *dy = test_tensor(s->T, s->H * s->P, out->ld - s->H * s->P);
-
-    test_fill(dy, -1, 1);
-    out->grad = dy->data;
-    s->dy = test_double(out, out->grad);
-  }
+  test_dy(&s->r, &s->dy);
   for (int i = 0; i < N_IN; i++) {
     test_grad(s->r.in[i], value);
     s->r.beta[i] = isnan(value) ? 0.0f : 1.0f;
@@ -231,11 +223,180 @@ test_parity(void **state)
                   ssd_worst[i]);
 }
 
+/* Long and short steps side by side: the sum of dt a inside a chunk reaches
+ * hundreds while neighbours differ by little. Without the low parts of the
+ * logs dx would be off by 1.6e-6. */
+static void
+test_steep(void **state)
+{
+  static const int len[] = {300, 77};
+  ssd_case *s = ssd_new(600, 4, 8, 2, 16, 0, test_docs(600, len, 2));
+  hy_tensor *dt = s->r.in[DT];
+
+  (void)state;
+  for (int64_t i = 0; i < 600 * 4; i++)
+    hy_f32(dt)[i] = (float)(2.0 * pow(test_random(), 8.0));
+  s->in[DT] = test_double(dt, hy_f32(dt));
+  ssd_forward(s);
+  ssd_backward(s, NAN);
+  naive(s, 1);
+  assert_true(test_error(s->r.out[0], hy_f32(s->r.out[0]), s->y, 0.0) < 5e-7);
+  for (int i = 0; i < N_IN; i++) {
+    double e = test_error(s->r.in[i], s->r.in[i]->grad, s->grad[i], 0.0);
+
+    print_message("d%s: error %.2g\n", ssd_name[i], e);
+    assert_true(e < 1e-6);
+  }
+  test_release();
+}
+
+static double
+ssd_loss(void *arg)
+{
+  ssd_case *s = arg;
+  double sum = 0.0;
+
+  naive(s, 0);
+  for (int64_t i = 0; i < s->T * s->H * s->P; i++)
+    sum += s->y[i] * s->dy[i];
+  return sum;
+}
+
+/* Backward against differences of the double forward: bound 1e-5. */
+static void
+test_differences(void **state)
+{
+  static const int len[] = {3, 69, 1};
+  ssd_case *s = ssd_new(75, 4, 3, 2, 5, 1, test_docs(75, len, 3));
+
+  (void)state;
+  ssd_forward(s);
+  ssd_backward(s, NAN);
+  for (int i = 0; i < N_IN; i++) {
+    int64_t n = s->r.in[i]->dim[0] * hy_cols(s->r.in[i]);
+    double *slope = test_alloc((size_t)n, sizeof *slope);
+
+    for (int64_t j = 0; j < n; j++)
+      slope[j] = test_slope(ssd_loss, s, &s->in[i][j]);
+    assert_true(test_error(s->r.in[i], s->r.in[i]->grad, slope, 0.0) < 1e-5);
+  }
+  test_release();
+}
+
+/* A NULL gradient changes no other. */
+static void
+test_unwanted(void **state)
+{
+  static const int len[] = {70, 100};
+  ssd_case *s = ssd_new(170, 4, 8, 2, 16, 1, test_docs(170, len, 2));
+  float *want[N_IN];
+
+  (void)state;
+  ssd_forward(s);
+  ssd_backward(s, NAN);
+  for (int i = 0; i < N_IN; i++)
+    want[i] = s->r.in[i]->grad;
+  for (int i = 0; i < N_IN; i++) {
+    for (int j = 0; j < N_IN; j++) {
+      test_grad(s->r.in[j], NAN);
+      if (i == j)
+        s->r.in[j]->grad = NULL;
+    }
+    cpu_ssd_bwd(&s->ctx, &s->r);
+    for (int j = 0; j < N_IN; j++)
+      assert_true(i == j || test_same(s->r.in[j], s->r.in[j]->grad, want[j], 0,
+                                      s->r.in[j]->dim[0]));
+  }
+  test_release();
+}
+
+/* --- bits: threads, neighbours ------------------------------------------ */
+
+static void
+test_bits(void **state)
+{
+  static const int len[] = {20, 33, 2, 140, 25};
+  ssd_case *s = ssd_new(220, 4, 16, 2, 32, 0, test_docs(220, len, 5));
+  ssd_case *one = test_alloc(1, sizeof *one);
+  hy_rec *r = &s->r;
+
+  (void)state;
+  ssd_forward(s);
+  ssd_backward(s, NAN);
+  *one = *s;
+  one->ctx.n_threads = 1;
+  one->r.out[0] = test_copy(r->out[0]);
+  for (int i = 0; i < N_IN; i++)
+    one->r.in[i] = test_copy(r->in[i]);
+  ssd_forward(one);
+  ssd_backward(one, NAN);
+  assert_true(
+      test_same(r->out[0], hy_f32(r->out[0]), hy_f32(one->r.out[0]), 0, 220));
+  for (int i = 0; i < N_IN; i++)
+    assert_true(test_same(r->in[i], r->in[i]->grad, one->r.in[i]->grad, 0,
+                          r->in[i]->dim[0]));
+  for (int k = 0; k < 2; k++) { /* all but one document become NaN or huge */
+    int64_t t0 = k == 0 ? 20 : 55, t1 = k == 0 ? 53 : 195;
+
+    for (int i = 0; i <= CC; i++) {
+      one->r.in[i] = test_copy(r->in[i]);
+      test_poison(one->r.in[i], hy_f32(one->r.in[i]), t0, t1);
+    }
+    one->r.out[0] = test_copy(r->out[0]);
+    test_poison(one->r.out[0], one->r.out[0]->grad, t0, t1);
+    ssd_forward(one);
+    ssd_backward(one, NAN);
+    assert_true(
+        test_same(r->out[0], hy_f32(r->out[0]), hy_f32(one->r.out[0]), t0, t1));
+    for (int i = 0; i <= CC; i++)
+      assert_true(
+          test_same(r->in[i], r->in[i]->grad, one->r.in[i]->grad, t0, t1));
+  }
+  test_release();
+}
+
+/* --- segments ----------------------------------------------------------- */
+
+/* Three sequences in pieces of unequal lengths, interleaved, in slots of no
+ * order: the same numbers as in one pass. */
+static void
+test_segments(void **state)
+{
+  test_plan plan = test_plan_new();
+  ssd_case *s = ssd_new(plan.n_tokens, 4, 8, 2, 24, 2, plan.seq_start);
+  hy_tensor *cache = test_tensor(plan.n_slots, 4 * 8 * 24, 0);
+  double e = 0.0;
+
+  (void)state;
+  ssd_forward(s);
+  memset(cache->data, 0, (size_t)(plan.n_slots * cache->ld) * sizeof(float));
+  for (int i = 0; i < plan.n_calls; i++) {
+    hy_segments seg;
+    const int64_t *row = test_plan_call(&plan, i, &seg);
+    int64_t n = seg.start[seg.n_seg];
+    ssd_case *k = ssd_new(n, 4, 8, 2, 24, 1, NULL);
+
+    k->r.in[A_LOG] = s->r.in[A_LOG];
+    k->r.in[D] = s->r.in[D];
+    k->r.attr.seg = &seg;
+    k->r.attr.state[0] = cache;
+    k->r.save[0] = NULL;
+    for (int j = 0; j <= CC; j++)
+      test_rows(k->r.in[j], s->r.in[j], row);
+    ssd_forward(k);
+    e = fmax(e, test_rows_error(k->r.out[0], s->r.out[0], row));
+  }
+  assert_true(e < 2e-6);
+  test_release();
+}
+
 int
 main(void)
 {
   const struct CMUnitTest test[] = {
-      cmocka_unit_test(test_parity),
+      cmocka_unit_test(test_parity), cmocka_unit_test(test_differences),
+      cmocka_unit_test(test_steep),  cmocka_unit_test(test_unwanted),
+      cmocka_unit_test(test_bits),   cmocka_unit_test(test_segments),
   };
 
   cpu_init();
