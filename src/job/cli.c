@@ -148,6 +148,8 @@ static int
 cmd_dry_run(int n, char **arg)
 {
   hy_deck *deck = hy_malloc(sizeof *deck);
+  hy_deck_grid
+      layout; /* the deck keeps n_ranks: a run refuses to get it back */
   hy_grid grid;
   int err;
 
@@ -155,10 +157,11 @@ cmd_dry_run(int n, char **arg)
   err = read_deck(deck, n, arg);
   if (!err && !hy_job_find(deck->job.kind))
     err = hy_job_unknown(arg[0], deck->job.kind);
-  if (!err && !deck->grid.n_ranks)
-    deck->grid.n_ranks = launcher_size();
+  layout = deck->grid;
+  if (!layout.n_ranks)
+    layout.n_ranks = launcher_size();
   if (!err)
-    err = hy_grid_plan(&grid, &deck->grid);
+    err = hy_grid_plan(&grid, &layout);
   if (!err)
     err = hy_dry_run(deck, &grid);
   hy_deck_free(deck);
