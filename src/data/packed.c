@@ -405,6 +405,13 @@ weight_at(const hy_packed *p, int64_t i)
   return w;
 }
 
+void
+hy_packed_weights(const hy_packed *p, int64_t first, int64_t n, float *out)
+{
+  for (int64_t i = 0; i < n; i++)
+    out[i] = weight_at(p, first + i);
+}
+
 static int
 check_row(const hy_packed *p, int64_t row, const hy_row *out)
 {

@@ -61,6 +61,9 @@ int hy_packed_row(const hy_packed *p, int64_t row, hy_row *out);
  *  both in range. Not collective. */
 void hy_packed_tokens(const hy_packed *p, int64_t first, int64_t n,
                       int32_t *out);
+/** Loss weights of the same tokens, 1 where the file stores none. */
+void hy_packed_weights(const hy_packed *p, int64_t first, int64_t n,
+                       float *out);
 int64_t hy_packed_doc_start(const hy_packed *p, int64_t d);
 
 /** What a rank brings to a new file: consecutive parts in rank order, any of

@@ -130,6 +130,8 @@ hy_tok_load_pre(hy_tok_json *l, const json_t *o, int *have_bytes)
   size_t i;
   int err = HY_OK;
 
+  if (!o || json_is_null(o))
+    return HY_OK; /* the caller misses ByteLevel then */
   if (!strcmp(hy_tok_type(o), "Sequence") && json_is_array(list)) {
     json_array_foreach((json_t *)list, i, v)
     {

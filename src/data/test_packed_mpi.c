@@ -1,0 +1,278 @@
+/* Damaged packed files are refused by name; --inspect; prepare on bad input;
+ * n-gram losses against naive sums. */
+#include "base/err.h"
+#include "base/file.h"
+#include "data/ngram.h"
+#include "data/prepare.h"
+#include "data/test_pack.h"
+
+#include <hdf5.h>
+#include <math.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+static hy_comm world;
+static stream s;
+static char *path;
+
+static void
+fresh(int weights)
+{
+  char hash[HY_SHA_HEX];
+
+  assert_int_equal(stream_write(&s, path, weights, &world, hash), HY_OK);
+}
+
+static void
+opens(int code, const char *word)
+{
+  hy_packed *p;
+
+  MPI_Barrier(world.mpi);
+  hy_err_clear();
+  assert_int_equal(hy_packed_open(&p, path, &world), code);
+  assert_int_equal(p != NULL, code == HY_OK);
+  if (!strstr(hy_err_text(), word))
+    fail_msg("no '%s' in: %s", word, hy_err_text());
+  hy_packed_free(p);
+  MPI_Barrier(world.mpi);
+}
+
+/* Rank 0 changes element i of a dataset. */
+static void
+poke(const char *name, hsize_t i, int64_t value)
+{
+  hid_t file, set, space, mem;
+  hsize_t one[2] = {1, 1}, at[2] = {i, 0};
+
+  MPI_Barrier(world.mpi);
+  if (world.rank != 0)
+    return;
+  file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);
+  set = H5Dopen2(file, name, H5P_DEFAULT);
+  space = H5Dget_space(set);
+  mem = H5Screate_simple(1, one, NULL);
+  H5Sselect_hyperslab(space, H5S_SELECT_SET, at, NULL, one, NULL);
+  assert_true(
+      H5Dwrite(set, H5T_NATIVE_INT64, mem, space, H5P_DEFAULT, &value) >= 0);
+  H5Sclose(mem);
+  H5Sclose(space);
+  H5Dclose(set);
+  H5Fclose(file);
+}
+
+static void
+unlink_set(const char *name)
+{
+  hid_t file;
+
+  if (world.rank == 0) {
+    file = H5Fopen(path, H5F_ACC_RDWR, H5P_DEFAULT);
+    H5Ldelete(file, name, H5P_DEFAULT);
+    H5Fclose(file);
+  }
+}
+
+static void
+test_damage(void **state)
+{
+  (void)state;
+  fresh(1);
+  opens(HY_OK, "");
+  poke("doc_start", 3, 100000);
+  opens(HY_EDATA, "doc_start");
+  fresh(1);
+  poke("rows", 2, -5);
+  opens(HY_EDATA, "rows");
+  fresh(1);
+  unlink_set("tokens");
+  opens(HY_EDATA, "tokens");
+  fresh(1);
+  MPI_Barrier(world.mpi);
+  if (world.rank == 0)
+    assert_int_equal(truncate(path, 3000), 0);
+  opens(HY_EFILE, "truncated");
+  if (world.rank == 0)
+    assert_int_equal(hy_file_write(path, "text", 4), HY_OK);
+  opens(HY_EFILE, "HDF5");
+}
+
+/* A token out of range shows when its row is read, and in --inspect. */
+static void
+test_token(void **state)
+{
+  int32_t token[SEQ_LEN], target[SEQ_LEN], start[SEQ_LEN];
+  float weight[SEQ_LEN];
+  uint8_t pad[SEQ_LEN];
+  hy_row r = {token, target, weight, start, pad, 0, 0};
+  FILE *out = tmpfile();
+  hy_packed *p;
+
+  (void)state;
+  fresh(0);
+  assert_int_equal(hy_packed_inspect(path, out), HY_OK);
+  assert_true(ftell(out) > 200);
+  assert_int_equal(hy_packed_is(path), 1);
+  poke("tokens", 2 * SEQ_LEN + 1, VOCAB);
+  MPI_Barrier(world.mpi);
+  assert_int_equal(hy_packed_open(&p, path, &world), HY_OK);
+  assert_int_equal(hy_packed_row(p, 1, &r), HY_OK);
+  hy_err_clear();
+  assert_int_equal(hy_packed_row(p, 2, &r), HY_EDATA);
+  assert_non_null(strstr(hy_err_text(), "row 2"));
+  hy_packed_free(p);
+  hy_err_clear();
+  assert_int_equal(hy_packed_inspect(path, out), HY_EDATA);
+  assert_non_null(strstr(hy_err_text(), "/tokens"));
+  fclose(out);
+  MPI_Barrier(world.mpi);
+}
+
+/* By the formulas, pair by pair. */
+static void
+naive(double *unigram, double *bigram)
+{
+  double sum1 = 0, sum2 = 0, w = 0;
+  static int pair[VOCAB][VOCAB], count[VOCAB], context[VOCAB];
+  int n = 0;
+
+  for (int64_t i = 1; i < s.n; i++)
+    if (s.doc[i] == s.doc[i - 1] && s.weight[i] > 0) {
+      pair[s.token[i - 1]][s.token[i]]++;
+      count[s.token[i]]++;
+      context[s.token[i - 1]]++;
+      n++;
+    }
+  for (int64_t i = 1; i < s.n; i++) {
+    int u = s.token[i - 1], t = 0;
+    double p1 = (count[s.token[i]] + 1.0) / (n + VOCAB);
+
+    if (s.doc[i] != s.doc[i - 1])
+      continue;
+    for (int k = 0; k < VOCAB; k++)
+      t += pair[u][k] > 0;
+    w += (double)s.weight[i];
+    sum1 -= (double)s.weight[i] * log(p1);
+    if (s.weight[i] > 0)
+      sum2 -= (double)s.weight[i] *
+              log((pair[u][s.token[i]] + t * p1) / (context[u] + t));
+  }
+  *unigram = sum1 / w;
+  *bigram = sum2 / w;
+}
+
+static void
+test_ngram(void **state)
+{
+  double u, b, naive_u, naive_b;
+  hy_packed *p;
+
+  (void)state;
+  fresh(1);
+  assert_int_equal(hy_packed_open(&p, path, &world), HY_OK);
+  assert_int_equal(hy_ngram_losses(p, p, VOCAB, &u, &b), HY_OK);
+  naive(&naive_u, &naive_b);
+  assert_true(fabs(u - naive_u) < 1e-12);
+  assert_true(fabs(b - naive_b) < 1e-12);
+  assert_true(b < u);
+  hy_err_clear();
+  assert_int_equal(hy_ngram_losses(p, p, 3, &u, &b), HY_EDATA);
+  hy_packed_free(p);
+  MPI_Barrier(world.mpi);
+}
+
+/* ---- prepare ---- */
+
+static void
+prepares(const char *name, const char *text, size_t n, int code,
+         const char *word)
+{
+  char *in = scratch(name), *list[1] = {in}, *file;
+  const char *src = getenv("HYMN_SRCDIR");
+  hy_deck_prepare d = {.input = {1, list}, .seq_len = 8, .field = "text"};
+  FILE *out = tmpfile();
+
+  if (world.rank == 0)
+    assert_int_equal(hy_file_write(in, text, n), HY_OK);
+  MPI_Barrier(world.mpi);
+  snprintf(d.output, sizeof d.output, "%s", path);
+  snprintf(d.tokenizer, sizeof d.tokenizer, "%s/regression/fixtures/tokenizer",
+           src ? src : ".");
+  unlink(path);
+  hy_err_clear();
+  assert_int_equal(hy_prepare(&d, 1, &world, out), code);
+  if (!strstr(hy_err_text(), word))
+    fail_msg("no '%s' in: %s", word, hy_err_text());
+  MPI_Barrier(world.mpi);
+  assert_int_equal(hy_path_exists(path), code == HY_OK);
+  file = hy_asprintf("%s.tmp", path);
+  assert_int_equal(hy_path_exists(file), 0);
+  free(file);
+  fclose(out);
+  MPI_Barrier(world.mpi);
+  if (world.rank == 0)
+    unlink(in);
+  free(in);
+}
+
+#define PREPARES(name, text, code, word)                                       \
+  prepares(name, text, sizeof text - 1, code, word)
+
+static void
+test_prepare(void **state)
+{
+  hy_packed *p;
+  int32_t last;
+
+  (void)state;
+  PREPARES("t.jsonl",
+           "{\"text\":\"a b\xff\"}\n\n{\"text\":\"\"}\n{\"ids\":[5,6]}\r\n"
+           "{\"ids\":[7,11]}",
+           HY_OK, "");
+  assert_int_equal(hy_packed_open(&p, path, &world), HY_OK);
+  assert_int_equal(hy_packed_n_docs(p), 3);
+  assert_int_equal(hy_packed_doc_start(p, 2) - hy_packed_doc_start(p, 1), 3);
+  assert_int_equal(hy_packed_doc_start(p, 3) - hy_packed_doc_start(p, 2), 2);
+  hy_packed_tokens(p, hy_packed_n_tokens(p) - 1, 1, &last);
+  assert_int_equal(last, 11);
+  hy_packed_free(p);
+  PREPARES("t.txt", "one\ntwo\n", HY_OK, "");
+  assert_int_equal(hy_packed_open(&p, path, &world), HY_OK);
+  assert_int_equal(hy_packed_n_docs(p), 1);
+  hy_packed_free(p);
+  PREPARES("t.jsonl", "{\"text\":\"a\"}\n{\"text\":\n", HY_EDATA, "t.jsonl:2");
+  PREPARES("t.jsonl", "{\"txt\":\"a\"}\n", HY_EDATA, "prepare.field");
+  PREPARES("t.jsonl", "{\"text\":7}\n", HY_EDATA, "t.jsonl:1");
+  PREPARES("t.jsonl", "\n{\"ids\":[4096]}\n", HY_EDATA, "t.jsonl:2");
+  PREPARES("t.jsonl", "{\"ids\":[1.5]}\n", HY_EDATA, "integer");
+  PREPARES("t.jsonl", "{\"text\":\"\\ud800\"}\n", HY_EDATA, "t.jsonl:1");
+  PREPARES("t.jsonl", "{\"text\":\"\"}\n", HY_EDATA, "empty");
+  PREPARES("t.jsonl", "", HY_EDATA, "empty");
+  PREPARES("t.jsonl.gz", "\x1f\x8b\x08\x00\x00", HY_EFILE, "t.jsonl.gz");
+  PREPARES("t.csv", "a,b\n", HY_EDECK, "t.csv");
+}
+
+int
+main(int argc, char **argv)
+{
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_damage), cmocka_unit_test(test_token),
+      cmocka_unit_test(test_ngram), cmocka_unit_test(test_prepare)};
+  int bad;
+
+  MPI_Init(&argc, &argv);
+  world = hy_comm_of(MPI_COMM_WORLD);
+  stream_make(&s);
+  path = scratch("test_packed.h5");
+  bad = cmocka_run_group_tests(tests, NULL, NULL);
+  MPI_Barrier(MPI_COMM_WORLD);
+  if (world.rank == 0)
+    unlink(path);
+  free(path);
+  MPI_Finalize();
+  return bad != 0;
+}
