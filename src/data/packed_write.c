@@ -32,8 +32,10 @@ write_attr(hid_t id, const char *name, const char *text, int64_t number)
   hid_t type = H5Tcopy(text ? H5T_C_S1 : H5T_STD_I64LE);
   int bad;
 
-  if (text)
+  if (text) {
     H5Tset_size(type, strlen(text) + 1);
+    H5Tset_cset(type, H5T_CSET_UTF8);
+  }
   attr = H5Acreate2(id, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
   bad = attr < 0 ||
         H5Awrite(attr, text ? type : H5T_NATIVE_INT64,

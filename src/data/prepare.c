@@ -335,12 +335,16 @@ do_share(work *w)
 
 /* ---- the end ---- */
 
-static const char *
+/* The name without its folder, as UTF-8; the caller frees it. */
+static char *
 base_name(const char *path)
 {
   const char *slash = strrchr(path, '/');
+  hy_buf b = {0};
 
-  return slash ? slash + 1 : path;
+  path = slash ? slash + 1 : path;
+  hy_utf8_repair(path, strlen(path), &b);
+  return b.data;
 }
 
 static char *
@@ -351,13 +355,15 @@ sources_text(const work *w)
 
   for (int i = 0; i < w->d->input.n; i++) {
     const source *s = &w->src[i];
+    char *name = base_name(s->path);
 
     json_array_append_new(list, json_pack("{s:s, s:s, s:I, s:I, s:I, s:I}",
-                                          "file", base_name(s->path), "sha256",
-                                          s->sha, "bytes", (json_int_t)s->bytes,
+                                          "file", name, "sha256", s->sha,
+                                          "bytes", (json_int_t)s->bytes,
                                           "documents", (json_int_t)s->n_docs,
                                           "tokens", (json_int_t)s->n_tokens,
                                           "bad_utf8", (json_int_t)s->n_bad));
+    free(name);
   }
   text = json_dumps(list, JSON_COMPACT);
   json_decref(list);
