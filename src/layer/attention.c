@@ -50,5 +50,19 @@ attention_forward(hy_ctx *c, const hy_layer *l, hy_tensor *x)
   return hy_add(c, x, hy_leave_tp(c, h));
 }
 
-const hy_layer_type hy_layer_attention = {
-    "attention", '*', 0, attention_check, attention_params, attention_forward};
+static void
+attention_cache(const hy_layer *l, hy_tensor *const *weight, int64_t n_slots,
+                int64_t max_len, hy_layer_cache *cache)
+{
+  int64_t kv = weight[l->w[K]]->dim[0];
+
+  cache->k = cache->v = hy_shape(HY_DIM(n_slots, max_len, kv));
+}
+
+const hy_layer_type hy_layer_attention = {"attention",
+                                          '*',
+                                          0,
+                                          attention_check,
+                                          attention_params,
+                                          attention_forward,
+                                          attention_cache};

@@ -4,6 +4,7 @@
 #define HYMN_LAYER_LAYER_H
 
 #include "layer/plan.h"
+#include "op/cache.h"
 #include "op/region.h"
 
 struct hy_layer_type {
@@ -16,6 +17,10 @@ struct hy_layer_type {
   void (*params)(hy_plan *p, const hy_cfg *cfg);
   /** The residual stream x (T, d_model) behind the layer. */
   hy_tensor *(*forward)(hy_ctx *c, const hy_layer *l, hy_tensor *x);
+  /** Shapes of what the layer keeps for each of n_slots sequences of up to
+   *  max_len tokens on this rank; NULL: it keeps nothing. */
+  void (*cache)(const hy_layer *l, hy_tensor *const *weight, int64_t n_slots,
+                int64_t max_len, hy_layer_cache *cache);
 };
 
 #define HY_LAYER(n) extern const hy_layer_type hy_layer_##n;
@@ -31,6 +36,9 @@ hy_w(const hy_ctx *c, const hy_layer *l, int i)
 {
   return c->weight[l->w[i]];
 }
+
+/** Shape of a tensor without data. */
+hy_tensor hy_shape(int n_dim, const int64_t *dim);
 
 /** 0, or HY_EDECK saying that layers of pattern letter `letter` need the
  *  key. */

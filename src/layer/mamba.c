@@ -100,5 +100,18 @@ mamba_forward(hy_ctx *c, const hy_layer *l, hy_tensor *x)
   return hy_add(c, x, hy_leave_tp(c, y));
 }
 
-const hy_layer_type hy_layer_mamba = {"mamba",     'M',          0,
-                                      mamba_check, mamba_params, mamba_forward};
+static void
+mamba_cache(const hy_layer *l, hy_tensor *const *weight, int64_t n_slots,
+            int64_t max_len, hy_layer_cache *cache)
+{
+  const hy_tensor *conv = weight[l->w[CONV]];
+
+  (void)max_len;
+  cache->conv =
+      hy_shape(HY_DIM(n_slots, l->cfg->mamba_d_conv - 1, conv->dim[0]));
+  cache->ssm = hy_shape(HY_DIM(n_slots, weight[l->w[A_LOG]]->dim[0],
+                               l->cfg->mamba_d_head, l->cfg->mamba_d_state));
+}
+
+const hy_layer_type hy_layer_mamba = {
+    "mamba", 'M', 0, mamba_check, mamba_params, mamba_forward, mamba_cache};

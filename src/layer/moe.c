@@ -115,5 +115,5 @@ moe_forward(hy_ctx *c, const hy_layer *l, hy_tensor *x)
   return hy_add(c, x, y);
 }
 
-const hy_layer_type hy_layer_moe = {"moe",     'E',        0,
-                                    moe_check, moe_params, moe_forward};
+const hy_layer_type hy_layer_moe = {"moe",      'E',         0,   moe_check,
+                                    moe_params, moe_forward, NULL};

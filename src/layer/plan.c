@@ -23,6 +23,17 @@ hy_layer_find(char letter)
   return NULL;
 }
 
+hy_tensor
+hy_shape(int n_dim, const int64_t *dim)
+{
+  hy_tensor t = {.fmt = HY_F32, .n_dim = n_dim};
+
+  for (int i = 0; i < 4; i++)
+    t.dim[i] = i < n_dim ? dim[i] : 1;
+  t.ld = hy_cols(&t);
+  return t;
+}
+
 int
 hy_need(int64_t value, const char *key, char letter)
 {

@@ -154,9 +154,9 @@ hy_case_from_deck(hy_case *k, const hy_deck *d)
   default_bounds(k, d->compare.bound_forward, d->compare.bound_loss,
                  d->compare.bound_grad);
   add_bound(k, "final", 1e-2);
-  k->optim =
-      (hy_compare_optim){d->optim.betas.v[0], d->optim.betas.v[1], d->optim.eps,
-                         d->optim.weight_decay, d->optim.clip};
+  k->optim = (hy_compare_optim){d->optim.betas.v[0], d->optim.betas.v[1],
+                                d->optim.eps,        d->optim.weight_decay,
+                                d->optim.clip,       NULL};
   return HY_OK;
 }
 

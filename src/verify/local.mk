@@ -4,5 +4,6 @@ src_libhymn_a_SOURCES += \
   src/verify/check.c \
   src/verify/compare.h \
   src/verify/case.c src/verify/case.h \
+  src/verify/compare_decode.c \
   src/verify/compare_forward.c \
   src/verify/compare_train.c
