@@ -1,4 +1,4 @@
-/* ckpt.h: checkpoints, one parallel HDF5 file each.
+/* ckpt.h: checkpoints, one HDF5 file each, written by all ranks at once.
  *
  *   /model/NAME     float32, GLOBAL tensors under hub names; the experts of a
  *                   layer stacked, attributes hub_name ("...experts.%d...")
@@ -63,8 +63,8 @@ double hy_ckpt_get_f64(const hy_ckpt_state *st, const char *name, double dflt);
  *  \param m, v  moments, laid out as p->w[0 .. n_weight); both or neither NULL
  *  Collective over grid->world.
  *  \return 0, HY_EFILE, HY_ERES (disk full), the same on every rank; on error
- *          earlier checkpoints and latest are as before and nothing is left
- *          behind. */
+ *          earlier checkpoints and latest are as before and no partial file is
+ *          left. */
 int hy_ckpt_write(const char *dir, const hy_params *p, const float *m,
                   const float *v, const hy_ckpt_state *st, const hy_deck *deck,
                   const hy_grid *grid, int keep);

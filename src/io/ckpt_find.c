@@ -176,7 +176,7 @@ hy_ckpt_open(hid_t *file, const char *path)
   if (err)
     return err;
   hy_h5_quiet();
-  access = hy_h5_access(NULL);
+  access = hy_h5_access();
   *file = H5Fopen(path, H5F_ACC_RDONLY, access);
   H5Pclose(access);
   if (*file < 0)

@@ -17,12 +17,11 @@ size_t hy_ckpt_block(int n);
  *  collective. \return 0, HY_EFILE, HY_ERES. */
 int hy_ckpt_seal(const char *path, size_t block, hy_extent *e, int n);
 
-/** Read or write one dataset: this rank's shard, in calls of bounded size,
- *  the same number on every rank. active: 0 takes part with nothing.
- *  Collective over the ranks that have the file open. \return 0 or -1 (on
- *  this rank). */
-int hy_ckpt_move(hid_t set, const hy_spec *spec, const hy_shard *shard,
-                 float *data, int active, int write);
+/** Read or write this rank's shard of a tensor that lies at byte `at` of an
+ *  open file. Not collective. \return 0 or an errno value (EIO: the file ends
+ *  early). */
+int hy_ckpt_move(int fd, uint64_t at, const hy_spec *spec,
+                 const hy_shard *shard, float *data, int write);
 
 /** Checksum of the part of a tensor that this rank saves; the sum over ranks
  *  is that of the tensor. */

@@ -1,101 +1,56 @@
-/* ckpt_io.c: one tensor between its shards and its dataset, and checksums. */
+/* ckpt_io.c: one tensor between its shards and its place in the file, and
+ * checksums.
+ *
+ * Each rank moves its own runs with plain reads and writes: the datasets are
+ * contiguous and their places known. Collective MPI-IO was tried and dropped:
+ * with Open MPI a disk that fills up under it leaves ranks waiting for ever. */
 #include "io/ckpt_impl.h"
 #include "io/piece.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-/* A rank moves at most this many bytes in one call: MPI-IO implementations
- * overflow near 2 GiB. */
-#ifndef HY_CKPT_CALL_BYTES
-#define HY_CKPT_CALL_BYTES (512u << 20)
-#endif
+/* Linux moves less than 2 GiB in one call whatever is asked. */
+static const size_t max_call = 512u << 20;
 
-/* Select rows [r0, r1) of the shard in the file: the union over its runs. */
 static int
-select_rows(hid_t space, const hy_spec *spec, const hy_shard *shard, int64_t r0,
-            int64_t r1)
+move_run(int fd, char *data, size_t n, uint64_t at, int write)
 {
-  int bad = H5Sselect_none(space) < 0;
-  int n = spec->split < 0 ? 1 : shard->n;
+  while (n > 0) {
+    size_t m = n < max_call ? n : max_call;
+    ssize_t k =
+        write ? pwrite(fd, data, m, (off_t)at) : pread(fd, data, m, (off_t)at);
 
-  for (int k = 0; k < n; k++) {
-    hsize_t start[4] = {0}, count[4];
-    int64_t lo = r0, hi = r1;
-
-    for (int i = 0; i < spec->n_dim; i++)
-      count[i] = (hsize_t)spec->dim[i];
-    if (spec->split == 0) {
-      int64_t last = shard->local[k] + shard->count[k];
-
-      lo = lo > shard->local[k] ? lo : shard->local[k];
-      hi = hi < last ? hi : last;
-      start[0] = (hsize_t)(shard->global[k] + lo - shard->local[k]);
-    } else
-      start[0] = (hsize_t)lo;
-    if (lo >= hi)
-      continue;
-    count[0] = (hsize_t)(hi - lo);
-    if (spec->split > 0) {
-      start[spec->split] = (hsize_t)shard->global[k];
-      count[spec->split] = (hsize_t)shard->count[k];
+    if (k < 0 && errno != EINTR)
+      return errno;
+    if (k == 0)
+      return EIO;
+    if (k > 0) {
+      data += k;
+      n -= (size_t)k;
+      at += (uint64_t)k;
     }
-    bad = bad || H5Sselect_hyperslab(space, H5S_SELECT_OR, start, NULL, count,
-                                     NULL) < 0;
   }
-  return bad;
-}
-
-static int
-move_rows(hid_t set, hid_t xfer, const hy_spec *spec, const hy_shard *shard,
-          float *data, int64_t r0, int64_t r1, int write)
-{
-  hid_t file = H5Dget_space(set), mem;
-  hsize_t n = 1;
-  int bad = file < 0;
-
-  for (int i = 1; i < spec->n_dim; i++)
-    n *= (hsize_t)(spec->split < 0 ? spec->dim[i] : shard->dim[i]);
-  data += (hsize_t)r0 * n;
-  n *= (hsize_t)(r1 - r0);
-  if (n == 0) {
-    n = 1;
-    mem = H5Screate_simple(1, &n, NULL);
-    bad = bad || H5Sselect_none(mem) < 0 || H5Sselect_none(file) < 0;
-  } else {
-    mem = H5Screate_simple(1, &n, NULL);
-    bad = bad || select_rows(file, spec, shard, r0, r1);
-  }
-  /* no early return: every rank has to make the call */
-  if (write)
-    bad |= H5Dwrite(set, H5T_NATIVE_FLOAT, mem, file, xfer, data) < 0;
-  else
-    bad |= H5Dread(set, H5T_NATIVE_FLOAT, mem, file, xfer, data) < 0;
-  H5Sclose(mem);
-  H5Sclose(file);
-  return bad;
+  return 0;
 }
 
 int
-hy_ckpt_move(hid_t set, const hy_spec *spec, const hy_shard *shard, float *data,
-             int active, int write)
+hy_ckpt_move(int fd, uint64_t at, const hy_spec *spec, const hy_shard *shard,
+             float *data, int write)
 {
-  int64_t bytes = hy_spec_size(spec) * (int64_t)sizeof(float);
-  int64_t n_call = (bytes + HY_CKPT_CALL_BYTES - 1) / HY_CKPT_CALL_BYTES;
-  int64_t rows = spec->split == 0 ? shard->dim[0] : spec->dim[0];
-  hid_t xfer = H5Pcreate(H5P_DATASET_XFER);
-  int bad = 0;
+  int why = 0;
+  hy_pieces p;
 
-  H5Pset_dxpl_mpio(xfer, H5FD_MPIO_COLLECTIVE);
-  if (n_call > spec->dim[0])
-    n_call = spec->dim[0];
-  if (!active)
-    rows = 0;
-  for (int64_t i = 0; i < n_call; i++)
-    bad |= move_rows(set, xfer, spec, shard, data, rows * i / n_call,
-                     rows * (i + 1) / n_call, write);
-  H5Pclose(xfer);
-  return bad ? -1 : 0;
+  hy_pieces_of(&p, spec, shard);
+  for (int64_t i = 0; i < p.n && !why; i++) {
+    hy_piece r = hy_piece_at(&p, i);
+
+    why = move_run(fd, (char *)(data + r.local), hy_bytes(HY_F32, r.n),
+                   at + hy_bytes(HY_F32, r.global), write);
+  }
+  return why;
 }
 
 uint64_t

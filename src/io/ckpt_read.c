@@ -4,14 +4,24 @@
 #include "io/safetensors.h"
 #include "base/err.h"
 
+#include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+/* One dataset in the file. */
+typedef struct {
+  uint64_t at, sum; /* first byte; checksum it was saved with */
+} place;
 
 typedef struct {
   hy_params *p;
   float *part[3]; /* weights, m, v; NULL: not wanted */
   int has_optim;
-  uint64_t *want[3], *have[3]; /* checksums: stored, of what was read */
+  place *place[3];   /* by spec */
+  uint64_t *have[3]; /* checksums of what was read */
+  hy_ckpt_state state;
   const char *path;
   const hy_grid *grid;
 } job;
@@ -101,43 +111,83 @@ check_model(job *r, hid_t file)
   return err;
 }
 
-/* Read part k of spec i. All ranks go on after a failure. */
+/* Where the datasets of part k are. */
 static int
-read_set(job *r, hid_t group, int k, int i)
-{
-  const hy_param_ref *ref = r->p->ref + i;
-  float *data = r->part[k] + ref->at;
-  hid_t set = open_set(r, group, ref->spec);
-  int bad;
-
-  if (set < 0)
-    return HY_EDATA;
-  bad = hy_h5_get_u64(set, "checksum", r->want[k] + i);
-  bad |= hy_ckpt_move(set, ref->spec, &ref->shard, data, 1, 0);
-  H5Dclose(set);
-  r->have[k][i] = hy_ckpt_part_sum(ref->spec, &ref->shard, data, r->grid);
-  if (bad)
-    return hy_fail(HY_EFILE, "%s: %s/%s: read failed", r->path, group_name[k],
-                   ref->spec->name);
-  return HY_OK;
-}
-
-static int
-read_part(job *r, hid_t file, int k)
+find_part(job *r, hid_t file, int k)
 {
   hid_t group = H5Gopen2(file, group_name[k], H5P_DEFAULT);
   int err = 0;
 
   if (group < 0)
     return hy_fail(HY_EDATA, "%s: has no %s", r->path, group_name[k]);
-  for (int i = 0; i < r->p->n; i++)
-    if (stored(r, k, r->p->ref[i].spec)) {
-      int e = read_set(r, group, k, i);
+  for (int i = 0; !err && i < r->p->n; i++) {
+    const hy_spec *spec = r->p->ref[i].spec;
+    hid_t set;
 
-      err = err ? err : e;
+    if (!stored(r, k, spec))
+      continue;
+    set = open_set(r, group, spec);
+    if (set < 0)
+      err = HY_EDATA;
+    else {
+      r->place[k][i].at = H5Dget_offset(set);
+      if (r->place[k][i].at == HADDR_UNDEF ||
+          hy_h5_get_u64(set, "checksum", &r->place[k][i].sum))
+        err = hy_fail(HY_EDATA, "%s: %s/%s: no data or no checksum", r->path,
+                      group_name[k], spec->name);
+      H5Dclose(set);
     }
+  }
   H5Gclose(group);
   return err;
+}
+
+/* All that HDF5 is needed for; rank 0 only. */
+static int
+read_structure(job *r)
+{
+  hid_t file, g;
+  int err = hy_ckpt_open(&file, r->path);
+
+  if (err)
+    return err;
+  g = H5Gopen2(file, "/state", H5P_DEFAULT);
+  if (g < 0 || hy_ckpt_get_state(g, &r->state))
+    err = hy_fail(HY_EDATA, "%s: /state is incomplete", r->path);
+  if (g >= 0)
+    H5Gclose(g);
+  r->has_optim = H5Lexists(file, "/optim", H5P_DEFAULT) > 0;
+  err = err ? err : check_model(r, file);
+  for (int k = 0; k < 3 && !err; k++)
+    if (r->part[k] && (k == 0 || r->has_optim))
+      err = find_part(r, file, k);
+  H5Fclose(file);
+  return err;
+}
+
+/* This rank's part of everything. Not collective. */
+static int
+read_data(job *r)
+{
+  int fd = open(r->path, O_RDONLY), why = fd < 0 ? errno : 0;
+
+  for (int k = 0; k < 3; k++)
+    for (int i = 0; i < r->p->n && !why; i++) {
+      const hy_param_ref *ref = r->p->ref + i;
+      float *data = r->part[k] + ref->at;
+
+      if (!stored(r, k, ref->spec))
+        continue;
+      why =
+          hy_ckpt_move(fd, r->place[k][i].at, ref->spec, &ref->shard, data, 0);
+      if (!why)
+        r->have[k][i] = hy_ckpt_part_sum(ref->spec, &ref->shard, data, r->grid);
+    }
+  if (fd >= 0)
+    close(fd);
+  if (why)
+    return hy_fail(HY_EFILE, "%s: cannot read: %s", r->path, strerror(why));
+  return HY_OK;
 }
 
 static int
@@ -149,7 +199,7 @@ compare_sums(job *r)
       char name[HY_NAME_LEN];
 
       hy_spec_stack_name(name, spec);
-      if (stored(r, k, spec) && r->want[k][i] != r->have[k][i])
+      if (stored(r, k, spec) && r->place[k][i].sum != r->have[k][i])
         return hy_fail(HY_EDATA,
                        "%s: damaged: tensor %s/%s does not have the checksum "
                        "it was saved with; copy the file again or use an "
@@ -159,28 +209,15 @@ compare_sums(job *r)
   return HY_OK;
 }
 
-static int
-read_all(job *r, hid_t file, hy_ckpt_state *st)
+static void
+share_structure(job *r)
 {
-  hid_t g = H5Gopen2(file, "/state", H5P_DEFAULT);
-  hy_ckpt_state state;
-  int err;
+  const hy_comm *world = &r->grid->world;
 
-  r->has_optim = H5Lexists(file, "/optim", H5P_DEFAULT) > 0;
-  if (g < 0 || hy_ckpt_get_state(g, &state))
-    err = hy_fail(HY_EDATA, "%s: /state is incomplete", r->path);
-  else
-    err = check_model(r, file);
-  if (g >= 0)
-    H5Gclose(g);
-  err = hy_agree(&r->grid->world, err);
-  for (int k = 0; k < 3 && !err; k++)
-    if (r->part[k] && (k == 0 || r->has_optim))
-      err = hy_agree(&r->grid->world, read_part(r, file, k));
-  state.has_optim = r->has_optim;
-  if (st && !err)
-    *st = state;
-  return err;
+  hy_bcast(world, &r->has_optim, sizeof r->has_optim, 0);
+  hy_bcast(world, &r->state, sizeof r->state, 0);
+  for (int k = 0; k < 3; k++)
+    hy_bcast(world, r->place[k], (size_t)r->p->n * sizeof **r->place, 0);
 }
 
 int
@@ -188,37 +225,30 @@ hy_ckpt_read(hy_params *p, float *m, float *v, hy_ckpt_state *st,
              const char *path, const hy_grid *grid)
 {
   job r = {.p = p, .part = {p->w, m, v}, .path = path, .grid = grid};
-  hid_t access, file = -1;
   int err = 0;
 
-  hy_h5_quiet();
-  if (grid->world.rank == 0)
-    err = hy_ckpt_verify(path);
-  err = hy_agree(&grid->world, err);
-  if (err)
-    return err;
-  access = hy_h5_access(&grid->world);
-  file = H5Fopen(path, H5F_ACC_RDONLY, access);
-  H5Pclose(access);
-  if (file < 0)
-    err = hy_fail(HY_EFILE, "%s: HDF5 cannot open this file", path);
-  err = hy_agree(&grid->world, err);
   for (int k = 0; k < 3; k++) {
-    r.want[k] = hy_calloc((size_t)p->n, sizeof *r.want[k]);
-    r.have[k] = hy_calloc((size_t)p->n, sizeof *r.have[k]);
+    r.place[k] = hy_calloc((size_t)p->n, sizeof **r.place);
+    r.have[k] = hy_calloc((size_t)p->n, sizeof **r.have);
     if (k > 0 && r.part[k])
       memset(r.part[k], 0, p->n_weight * sizeof(float));
   }
-  if (!err)
-    err = read_all(&r, file, st);
-  if (file >= 0)
-    H5Fclose(file);
-  for (int k = 0; k < 3; k++)
-    hy_ckpt_sum(grid, r.have[k], p->n);
-  if (!err)
-    err = hy_agree(&grid->world, compare_sums(&r));
+  if (grid->world.rank == 0)
+    err = read_structure(&r);
+  err = hy_agree(&grid->world, err);
+  if (!err) {
+    share_structure(&r);
+    err = hy_agree(&grid->world, read_data(&r));
+    for (int k = 0; k < 3; k++)
+      hy_ckpt_sum(grid, r.have[k], p->n);
+    err = err ? err : hy_agree(&grid->world, compare_sums(&r));
+  }
+  if (st && !err) {
+    *st = r.state;
+    st->has_optim = r.has_optim;
+  }
   for (int k = 0; k < 3; k++) {
-    free(r.want[k]);
+    free(r.place[k]);
     free(r.have[k]);
   }
   return err;

@@ -6,10 +6,12 @@
 #include "job/version.h"
 #include "model/cfg.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
@@ -65,47 +67,56 @@ sum_all(job *w)
   }
 }
 
+static int
+is_full(int why)
+{
+  return why == ENOSPC || why == EDQUOT || why == EFBIG;
+}
+
 /* Is there room? Reserving the bytes asks quotas and limits as well; a file
- * system that cannot reserve is asked for its free space. */
+ * system that cannot reserve is asked for its free space.
+ * \param bytes  of a new file that is left empty; 0: reserve what the existing
+ *               one has holes for */
 static int
 check_room(const char *tmp, const char *dir, int64_t bytes)
 {
   struct statvfs vfs;
-  int fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC, 0666), why = 0;
+  struct stat st = {0};
+  int fd = open(tmp, bytes ? O_WRONLY | O_CREAT | O_TRUNC : O_WRONLY, 0666);
+  int64_t want = bytes;
+  int why = 0;
 
   if (fd < 0)
     return hy_fail(HY_EFILE, "%s: cannot write here: %s", dir, strerror(errno));
-  if (fallocate(fd, 0, 0, bytes))
+  if (!bytes && !fstat(fd, &st))
+    want = (int64_t)st.st_size;
+  if (fallocate(fd, 0, 0, want))
     why = errno;
   if (why == EOPNOTSUPP || why == ENOSYS || why == EINVAL) {
     why = 0;
-    if (!statvfs(dir, &vfs) &&
-        (double)vfs.f_bavail * (double)vfs.f_frsize < (double)bytes)
+    if (!statvfs(dir, &vfs) && (double)vfs.f_bavail * (double)vfs.f_frsize <
+                                   (double)want - 512. * (double)st.st_blocks)
       why = ENOSPC;
   }
-  if (ftruncate(fd, 0) && !why)
+  if (bytes && ftruncate(fd, 0) && !why)
     why = errno;
   close(fd);
   if (!why)
     return HY_OK;
-  unlink(tmp);
-  return hy_fail(why == ENOSPC || why == EDQUOT || why == EFBIG ? HY_ERES
-                                                                : HY_EFILE,
+  return hy_fail(is_full(why) ? HY_ERES : HY_EFILE,
                  "%s: no room for a checkpoint of %.3f GiB (%s); free some "
                  "space or lower ckpt.keep",
-                 dir, (double)bytes / (1 << 30), strerror(why));
+                 dir, (double)want / (1 << 30), strerror(why));
 }
 
-/* Create, fill and close the dataset of one spec. */
+/* Create the dataset of one spec: its place in the file is fixed here. */
 static void
-write_set(job *w, hid_t group, int k, int i)
+create_set(job *w, hid_t group, int k, int i)
 {
-  const hy_param_ref *r = w->p->ref + i;
-  const hy_spec *spec = r->spec;
+  const hy_spec *spec = w->p->ref[i].spec;
   char name[HY_NAME_LEN];
   hsize_t dim[4];
   hid_t space, how = hy_h5_timeless(H5P_DATASET_CREATE), set;
-  float *data = (float *)(uintptr_t)(w->part[k] + r->at);
 
   hy_spec_stack_name(name, spec);
   for (int d = 0; d < spec->n_dim; d++)
@@ -130,8 +141,6 @@ write_set(job *w, hid_t group, int k, int i)
   if (k == 0 && w->st->fmt)
     w->bad |=
         hy_h5_put_text(set, "source_dtype", hy_fmt_name(w->st->fmt[i])) != 0;
-  w->bad |= hy_ckpt_move(set, spec, &r->shard, data,
-                         hy_piece_mine(spec, w->grid), 1) != 0;
   w->extent[w->n_extent++] =
       (hy_extent){H5Dget_offset(set), hy_bytes(HY_F32, hy_spec_size(spec))};
   w->bad |= H5Dclose(set) < 0;
@@ -174,7 +183,7 @@ write_texts(job *w, hid_t file, const hy_deck *deck)
 }
 
 static void
-write_groups(job *w, hid_t file, const hy_deck *deck)
+create_groups(job *w, hid_t file, const hy_deck *deck)
 {
   hid_t g;
 
@@ -191,34 +200,85 @@ write_groups(job *w, hid_t file, const hy_deck *deck)
       continue;
     for (int i = 0; i < w->p->n; i++)
       if (stored(w, k, w->p->ref[i].spec))
-        write_set(w, g, k, i);
+        create_set(w, g, k, i);
     H5Gclose(g);
   }
 }
 
-/* Everything that HDF5 does. A failure on one rank does not stop it: all
- * ranks make the same calls. */
+/* The file without its tensor data, by rank 0 alone; the room for the data is
+ * reserved before the others join. */
 static int
-write_file(job *w, const char *tmp, size_t block, const hy_deck *deck)
+create_file(job *w, const char *dir, const char *tmp, size_t block,
+            const hy_deck *deck)
 {
-  hid_t access = hy_h5_access(&w->grid->world);
+  hid_t access = hy_h5_access();
   hid_t how = H5Pcreate(H5P_FILE_CREATE), file;
 
   H5Pset_userblock(how, block);
   H5Pset_obj_track_times(how, 0);
   H5Pset_alignment(access, 1 << 16, 4096);
-  errno = 0;
   file = H5Fcreate(tmp, H5F_ACC_TRUNC, how, access);
   H5Pclose(access);
   H5Pclose(how);
   if (file < 0)
     return hy_fail(HY_EFILE, "%s: HDF5 cannot create this file", tmp);
-  write_groups(w, file, deck);
-  w->bad |= H5Fflush(file, H5F_SCOPE_GLOBAL) < 0;
+  create_groups(w, file, deck);
   w->bad |= H5Fclose(file) < 0;
   if (w->bad)
     return hy_fail(HY_ERES, "%s: writing failed; is the disk full?", tmp);
+  return check_room(tmp, dir, 0);
+}
+
+/* The tensor data, by all ranks, each with its own descriptor: what it wrote
+ * is on disk when this returns. Not collective. */
+static int
+write_data(job *w, const char *tmp)
+{
+  int fd = open(tmp, O_WRONLY), why = fd < 0 ? errno : 0;
+
+  for (int k = 0, at = 0; k < 3; k++)
+    for (int i = 0; i < w->p->n; i++) {
+      const hy_param_ref *r = w->p->ref + i;
+      float *data;
+
+      if (!stored(w, k, r->spec))
+        continue;
+      data = (float *)(uintptr_t)(w->part[k] + r->at);
+      if (!why && hy_piece_mine(r->spec, w->grid))
+        why = hy_ckpt_move(fd, w->extent[at].at, r->spec, &r->shard, data, 1);
+      at++;
+    }
+  if (!why && fsync(fd))
+    why = errno;
+  if (fd >= 0 && close(fd) && !why)
+    why = errno;
+  if (why)
+    return hy_fail(is_full(why) ? HY_ERES : HY_EFILE,
+                   "%s: cannot write: %s; earlier checkpoints are untouched",
+                   tmp, strerror(why));
   return HY_OK;
+}
+
+/* What a killed save left behind. */
+static void
+remove_stale(const char *dir)
+{
+  DIR *d = opendir(dir);
+  struct dirent *e;
+
+  while (d && (e = readdir(d))) {
+    size_t n = strlen(e->d_name);
+    char *path;
+
+    if (n < 13 || strncmp(e->d_name, ".step_", 6) ||
+        strcmp(e->d_name + n - 7, ".h5.tmp"))
+      continue;
+    path = hy_path_join(dir, e->d_name);
+    unlink(path);
+    free(path);
+  }
+  if (d)
+    closedir(d);
 }
 
 /* Older checkpoints beyond the newest keep; later steps are left alone. */
@@ -274,22 +334,23 @@ hy_ckpt_write(const char *dir, const hy_params *p, const float *m,
 
   hy_h5_quiet();
   w.extent = hy_calloc((size_t)n, sizeof *w.extent);
+  sum_all(&w);
+  bytes += (int64_t)block + (1 << 18) + n * 6000LL; /* structures of HDF5 */
   if (rank == 0) {
     err = hy_make_dirs(dir);
-    err = err ? err
-              : check_room(tmp, dir,
-                           bytes + (int64_t)block + (1 << 18) + n * 6000LL);
+    remove_stale(dir);
+    err = err ? err : check_room(tmp, dir, bytes);
+    err = err ? err : create_file(&w, dir, tmp, block, deck);
   }
   err = hy_agree(&grid->world, err);
-  if (!err) {
-    sum_all(&w);
-    err = hy_agree(&grid->world, write_file(&w, tmp, block, deck));
-    if (rank == 0 && !err)
-      err = finish(&w, dir, tmp, block, keep);
-    if (rank == 0 && err)
-      unlink(tmp);
-    err = hy_agree(&grid->world, err);
-  }
+  hy_bcast(&grid->world, w.extent, (size_t)n * sizeof *w.extent, 0);
+  if (!err)
+    err = hy_agree(&grid->world, write_data(&w, tmp));
+  if (rank == 0 && !err)
+    err = finish(&w, dir, tmp, block, keep);
+  if (rank == 0 && err)
+    unlink(tmp);
+  err = hy_agree(&grid->world, err);
   for (int k = 0; k < 3; k++)
     free(w.sum[k]);
   free(w.extent);

@@ -10,7 +10,7 @@ hy_h5_quiet(void)
 }
 
 hid_t
-hy_h5_access(const hy_comm *comm)
+hy_h5_access(void)
 {
   hid_t a = H5Pcreate(H5P_FILE_ACCESS);
 
@@ -18,11 +18,6 @@ hy_h5_access(const hy_comm *comm)
 #if H5_VERSION_GE(1, 10, 7)
   H5Pset_file_locking(a, 0, 1);
 #endif
-  if (comm) {
-    H5Pset_fapl_mpio(a, comm->mpi, MPI_INFO_NULL);
-    H5Pset_all_coll_metadata_ops(a, 1);
-    H5Pset_coll_metadata_write(a, 1);
-  }
   return a;
 }
 

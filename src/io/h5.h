@@ -1,13 +1,11 @@
 /* h5.h: the few HDF5 calls that checkpoints need, with one way to fail.
  *
  * Each returns 0 or -1 and prints nothing; the caller knows what it was about
- * and makes the message. On a file that several ranks have open, everything
- * that creates or writes is collective over them. */
+ * and makes the message. */
 #ifndef HYMN_IO_H5_H
 #define HYMN_IO_H5_H
 
 #include "base/mem.h"
-#include "grid/comm.h"
 
 #include <hdf5.h>
 #include <stdint.h>
@@ -15,10 +13,9 @@
 /** HDF5 prints no error stacks from here on. */
 void hy_h5_quiet(void);
 
-/** File access list: MPI-IO over comm, or the plain driver for NULL. No file
- *  locks (parallel file systems often lack them), metadata read and written
- *  together. */
-hid_t hy_h5_access(const hy_comm *comm);
+/** File access list: the plain driver, no file locks (parallel file systems
+ *  often lack them), structures that HDF5 1.8 and later read. */
+hid_t hy_h5_access(void);
 
 /** Creation list of objects that carry no time stamps. cls: H5P_DATASET_CREATE
  *  or H5P_GROUP_CREATE. */
