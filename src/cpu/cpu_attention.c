@@ -81,24 +81,37 @@ cpu_attn_pack(const cpu_attn *a, const cpu_attn_tile *tile, int64_t g,
   }
 }
 
-/* The largest of m and s[0..n), in 16 lanes (no compiler vectorises the plain
- * loop without the license to ignore NaN). */
+/* A float's bits as an integer that orders as the float does; its own
+ * inverse. A maximum of integers vectorises, one of floats only with the
+ * license to ignore NaN. */
+static inline int32_t
+order_bits(int32_t i)
+{
+  return i ^ (i >> 31 & 0x7fffffff);
+}
+
+/* The largest of m and s[0..n). */
 static float
 row_max(const float *s, int64_t n, float m)
 {
-  float lane[16];
-  int64_t u;
+  union {
+    float f;
+    int32_t i;
+  } v = {m};
+  int32_t k = order_bits(v.i);
 
-  for (int i = 0; i < 16; i++)
-    lane[i] = m;
-  for (u = 0; u + 16 <= n; u += 16)
-    for (int i = 0; i < 16; i++)
-      lane[i] = s[u + i] > lane[i] ? s[u + i] : lane[i];
-  for (; u < n; u++)
-    lane[0] = s[u] > lane[0] ? s[u] : lane[0];
-  for (int i = 0; i < 16; i++)
-    m = lane[i] > m ? lane[i] : m;
-  return m;
+#pragma omp simd reduction(max : k)
+  for (int64_t u = 0; u < n; u++) {
+    union {
+      float f;
+      int32_t i;
+    } w = {s[u]};
+    int32_t j = order_bits(w.i);
+
+    k = j > k ? j : k;
+  }
+  v.i = order_bits(k);
+  return v.f;
 }
 
 /* s = exp(s - m); returns the sum. */
@@ -109,7 +122,7 @@ row_exp(float *s, int64_t n, float m)
 
 #pragma omp simd reduction(+ : z)
   for (int64_t u = 0; u < n; u++) {
-    s[u] = cpu_exp(s[u] - m);
+    s[u] = cpu_exp_neg(s[u] - m);
     z += s[u];
   }
   return z;
@@ -131,7 +144,7 @@ attn_row(const cpu_attn *a, const attn_work *w, int64_t row, int64_t seen,
   if (first) {
     w->z[row] = z;
   } else {
-    float f = cpu_exp(old - m);
+    float f = cpu_exp_neg(old - m);
 
     w->z[row] = w->z[row] * f + z;
     if (f != 1.0f)

@@ -4,6 +4,7 @@
 #define HYMN_CPU_CPU_ATTENTION_H
 
 #include "cpu/cpu.h"
+#include "cpu/cpu_exp.h"
 
 /** Bytes of r->scratch that the bodies want. */
 size_t cpu_attention_scratch_fwd(int64_t n_tokens, int64_t n_heads,

@@ -65,7 +65,7 @@ bwd_row(const bwd_work *w, int64_t row, int64_t seen, int64_t n)
 
 #pragma omp simd
   for (int64_t u = 0; u < seen; u++) {
-    p[u] = cpu_exp(p[u] - lse);
+    p[u] = cpu_exp_neg(p[u] - lse);
     ds[u] = p[u] * (ds[u] - delta);
   }
   for (int64_t u = seen; u < n; u++)

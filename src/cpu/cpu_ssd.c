@@ -68,8 +68,8 @@ cpu_ssd_logs_get(const cpu_ssd *s, int64_t h, int64_t t0, int64_t n,
 
 #pragma omp simd
     for (int64_t t = 0; t < n; t++) {
-      l->enter[t] = cpu_exp(l->hi[t] + l->lo[t]);
-      l->leave[t] = cpu_exp((hi - l->hi[t]) + (lo - l->lo[t]));
+      l->enter[t] = cpu_exp_neg(l->hi[t] + l->lo[t]);
+      l->leave[t] = cpu_exp_neg((hi - l->hi[t]) + (lo - l->lo[t]));
     }
   }
 }
@@ -87,7 +87,8 @@ ssd_weights(int64_t n, const float *cb, const cpu_ssd_logs *l, float d,
 
 #pragma omp simd
     for (int64_t u = 0; u <= t; u++)
-      out[u] = in[u] * cpu_exp((hi - l->hi[u]) + (lo - l->lo[u])) * l->dt[u];
+      out[u] =
+          in[u] * cpu_exp_neg((hi - l->hi[u]) + (lo - l->lo[u])) * l->dt[u];
     out[t] += d;
     for (int64_t u = t + 1; u < n; u++)
       out[u] = 0.0f;
@@ -189,7 +190,7 @@ ssd_step(const cpu_ssd *s, int64_t g, int64_t t, float *state)
     float *y = hy_f32(s->r->out[0]) + t * s->r->out[0]->ld + h * s->d_head;
     double a = -exp((double)hy_f32(in[4])[h]);
     float dt = hy_f32(in[1])[t * in[1]->ld + h];
-    float decay = cpu_exp((float)(a * (double)dt));
+    float decay = cpu_exp_neg((float)(a * (double)dt));
 
     for (int64_t p = 0; p < s->d_head; p++, state += s->d_state) {
       float *restrict st = state;

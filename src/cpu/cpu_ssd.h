@@ -4,6 +4,7 @@
 #define HYMN_CPU_CPU_SSD_H
 
 #include "cpu/cpu.h"
+#include "cpu/cpu_exp.h"
 
 /* Tokens of a chunk. The products inside a chunk cost 2 chunk d_head FLOPs a
  * token and head, those with the state 4 d_head d_state. */

@@ -71,7 +71,7 @@ bwd_weights(int64_t n, const bwd_work *w, const cpu_ssd_logs *l, float d,
 
 #pragma omp simd reduction(+ : e)
     for (int64_t u = 0; u < t; u++) {
-      float decay = cpu_exp((hi - l->hi[u]) + (lo - l->lo[u]));
+      float decay = cpu_exp_neg((hi - l->hi[u]) + (lo - l->lo[u]));
       float f = decay * l->dt[u];
 
       dcb[u] += f * k[u];
