@@ -27,4 +27,36 @@ void hy_hf_report_free(hy_hf_report *rep);
 int hy_hf_import(hy_params *p, const char *dir, const hy_grid *grid,
                  hy_hf_report *rep);
 
+/** Format of each tensor in an export, fmt[0 .. n_spec).
+ *  \param dtype   "source", "fp32" or "bf16" (convert.dtype); statistics such
+ *                 as the router's correction bias stay fp32
+ *  \param source  formats of the folder the model came from, NULL: fp32 */
+void hy_hf_formats(hy_fmt *fmt, const hy_plan *plan, const char *dtype,
+                   const hy_fmt *source);
+
+typedef struct {
+  const hy_fmt *fmt;   /* by spec */
+  int64_t shard_bytes; /* largest file */
+  const char *source;  /* folder whose tokenizer files are copied and whose
+                          division into files is kept; NULL for none */
+  const char *config;  /* config.json text whose further keys are carried
+                          over; NULL: the published values */
+} hy_hf_options;
+
+/** Write the weight folder dir: model.safetensors, or shards with an index,
+ *  config.json, and the tokenizer files of the source. Everything is made in a
+ *  folder beside dir and renamed at the end. Rank 0 holds one tensor at a
+ *  time; the vocabulary is that of the configuration, a tied head is left out.
+ *  \param n_tensor  [out] tensors written; may be NULL
+ *  Collective over grid->world.
+ *  \return 0; HY_EFILE (dir is not empty, cannot be written), HY_ERES (disk
+ *          full), the same on every rank; on error dir is as before. */
+int hy_hf_export(const hy_params *p, const char *dir, const hy_hf_options *opt,
+                 const hy_grid *grid, int64_t *n_tensor);
+
+/** Copy tokenizer files, generation_config.json and model code (*.py) that
+ *  lie in from; those that are not there are left out. Not collective.
+ *  \return 0, HY_EFILE, HY_ERES. */
+int hy_hf_copy_files(const char *from, const char *to);
+
 #endif

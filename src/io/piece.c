@@ -1,4 +1,5 @@
 #include "io/piece.h"
+#include "base/err.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -35,6 +36,23 @@ hy_piece_at(const hy_pieces *p, int64_t i)
   return (hy_piece){(o * p->global_len + p->global[k]) * p->inner,
                     (o * p->local_len + p->local[k]) * p->inner,
                     p->count[k] * p->inner};
+}
+
+int
+hy_pieces_check(const hy_plan *plan, const hy_grid *grid)
+{
+  for (int i = 0; i < plan->n_spec; i++) {
+    const hy_spec *s = plan->spec + i;
+    int ep = s->axis == HY_EP, n = ep ? grid->ep.size : grid->tp.size;
+
+    for (int k = 0; s->split >= 0 && k < s->n_part; k++)
+      if (s->part[k] % n)
+        return hy_fail(HY_EDECK,
+                       "grid.%s=%d: does not divide the %lld rows or columns "
+                       "of %s; choose another",
+                       ep ? "ep" : "tp", n, (long long)s->part[k], s->name);
+  }
+  return HY_OK;
 }
 
 int

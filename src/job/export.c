@@ -1,0 +1,61 @@
+/* export.c: checkpoint (or weight folder) -> weight folder. */
+#include "job/job.h"
+#include "base/err.h"
+#include "io/hf.h"
+#include "io/source.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static int
+save(const hy_deck *d, const hy_params *p, const hy_grid *grid,
+     const hy_source_info *info)
+{
+  hy_fmt *fmt = hy_calloc((size_t)p->plan->n_spec, sizeof *fmt);
+  hy_hf_options opt = {.fmt = fmt,
+                       .shard_bytes = d->convert.shard_bytes,
+                       .source = info->folder,
+                       .config = info->config};
+  int64_t n = 0;
+  int err;
+
+  hy_hf_formats(fmt, p->plan, d->convert.dtype, info->fmt);
+  err = hy_hf_export(p, d->job.dir, &opt, grid, &n);
+  if (!err && grid->world.rank == 0)
+    printf("exported %s: %lld tensors, %lld parameters\n"
+           "content  %s\n"
+           "wrote    %s\n",
+           d->model.from, (long long)n, (long long)hy_plan_n_params(p->plan),
+           info->content, d->job.dir);
+  free(fmt);
+  return err;
+}
+
+static int
+export_run(hy_deck *deck, const hy_grid *grid)
+{
+  hy_source_info info = {0};
+  hy_plan plan = {0};
+  hy_params params = {0};
+  int err = HY_OK;
+
+  if (!deck->model.from[0])
+    err = hy_fail(HY_EDECK, "model.from: not set; name the checkpoint, run "
+                            "directory or weight folder to export");
+  err = hy_agree(&grid->world, err);
+  if (!err)
+    err = hy_source_resolve(deck, &grid->world);
+  if (!err)
+    err = hy_agree(&grid->world, hy_source_room(&plan, &params, deck, grid));
+  if (!err)
+    err = hy_source_load_info(&params, deck, grid, &info);
+  if (!err)
+    err = save(deck, &params, grid, &info);
+  hy_source_info_free(&info);
+  hy_params_free(&params);
+  hy_plan_free(&plan);
+  return err;
+}
+
+const hy_job hy_job_export = {"export", "checkpoint to weight folder",
+                              export_run};
