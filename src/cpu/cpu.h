@@ -13,6 +13,19 @@
 #include <stdint.h>
 #include <string.h>
 
+/** Have the BLAS library use the widest vectors of this processor; the first
+ *  thing main does, since it may start the program once more. Does nothing
+ *  when OPENBLAS_CORETYPE is set. */
+void cpu_choose_kernels(char **argv);
+
+/** Name of the product kernels in use. */
+const char *cpu_kernels(void);
+
+/** FLOP/s of the fastest of `repeats` square products of 1536 rows on
+ *  n_threads, the larger of our split and the library's own threads: the limit
+ *  that benchmarks divide by. */
+double cpu_sgemm_rate(int n_threads, int repeats);
+
 /** c = beta c + alpha op(a) op(b), row-major, op(a) (m, k), op(b) (k, n), on
  *  the calling thread alone. ta, tb: 1 for the transposed operand. */
 void cpu_gemm(int ta, int tb, int64_t m, int64_t n, int64_t k, float alpha,
@@ -25,7 +38,7 @@ void cpu_gemm_par(int n_threads, int ta, int tb, int64_t m, int64_t n,
                   const float *b, int64_t ldb, float beta, float *c,
                   int64_t ldc);
 
-/** Make the BLAS library single-threaded; once, before the first product. */
+/** Make the BLAS library single-threaded, before the first product. */
 void cpu_init(void);
 
 /* Sums over rows (gradients of norm weights and biases) go through this many

@@ -170,7 +170,6 @@ compare_run(hy_deck *d, const hy_grid *grid)
   return err ? err : verdict(&v, grid);
 }
 
-extern const hy_job hy_job_compare;
 const hy_job hy_job_compare = {
     "compare", "run a case of expected tensors and judge every one",
     compare_run};

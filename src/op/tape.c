@@ -14,8 +14,10 @@ hy_ctx_init(hy_ctx *c, const hy_backend *be, const hy_grid *grid, int n_threads,
             int64_t n_layers)
 {
   *c = (hy_ctx){.be = be, .grid = grid, .n_threads = n_threads};
-  if (!be->dry)
+  if (!be->dry) {
+    be->init();
     return;
+  }
   hy_arena_plan(&c->act, "activations");
   hy_arena_plan(&c->turn[0], "gradients of activations");
   hy_arena_plan(&c->turn[1], "gradients of activations");

@@ -82,6 +82,7 @@ typedef struct {
   int dry;         /* shapes without storage: bodies are not called */
   /* bytes a body wants while it runs, forward (0) or backward (1) */
   size_t (*scratch)(const hy_ctx *, const hy_rec *, int backward);
+  void (*init)(void); /* before the first body; may be called again */
 } hy_backend;
 
 /* One for each model and micro-batch in flight. */

@@ -1,0 +1,7 @@
+/* pretrain: next-token training from first weights, a folder or a
+ * checkpoint. */
+#include "job/job.h"
+#include "job/train_loop.h"
+
+const hy_job hy_job_pretrain = {"pretrain", "train a model on packed tokens",
+                                hy_train_run};

@@ -1,0 +1,224 @@
+#include "job/train_loop.h"
+#include "job/train_setup.h"
+#include "base/err.h"
+#include "data/ngram.h"
+#include "optim/lr.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int
+get_micro(void *arg, int64_t i, hy_batch *b)
+{
+  return hy_loader_micro(arg, i, b);
+}
+
+/* Mean loss over data.valid, in passes of global_batch rows, weighted by
+ * their targets. */
+static int
+validate(hy_train *r, double *loss)
+{
+  const hy_deck *d = r->deck;
+  int64_t n = hy_loader_n_rows(r->valid), all;
+  hy_batch_source src = {0, get_micro, r->valid};
+  int err;
+
+  all = d->log.valid_rows;
+  if (n >= 0 && (all == 0 || all > n))
+    all = n;
+  if (n < 0 && all == 0)
+    all = 8 * d->data.global_batch; /* mock has no end */
+  err = hy_loader_rows(r->valid, 0, all);
+  if (err)
+    return err;
+  src.n_micro = hy_loader_n_micro(r->valid);
+  return hy_trainer_valid(&r->trainer, &src, loss);
+}
+
+static double
+largest_mem(const hy_train *r)
+{
+  double mem = hy_mem_peak();
+
+  MPI_Allreduce(MPI_IN_PLACE, &mem, 1, MPI_DOUBLE, MPI_MAX, r->grid->world.mpi);
+  return mem;
+}
+
+static double
+mean_mtp(const hy_train *r, const hy_step_result *s)
+{
+  int n = r->model.plan.n_depth;
+  double sum = 0;
+
+  for (int k = 0; k < n; k++)
+    sum += s->mtp[k];
+  return n ? sum / n : NAN;
+}
+
+static int
+due(int64_t step, int64_t every, int64_t last)
+{
+  return every > 0 && (step % every == 0 || step == last);
+}
+
+/* Line and history of a step; speed is that since the last line. */
+static int
+report(hy_train *r, const hy_step_result *s, double rate, int valid_due)
+{
+  const hy_deck *d = r->deck;
+  double now, dt, valid = NAN;
+  hy_history_row row;
+  int err = HY_OK;
+
+  now = MPI_Wtime();
+  dt = now - r->mark;
+  if (valid_due)
+    err = validate(r, &valid);
+  if (err)
+    return err;
+  row = (hy_history_row){.step = r->step,
+                         .tokens = r->tokens,
+                         .loss = s->loss,
+                         .valid_loss = valid,
+                         .lr = rate,
+                         .gnorm = s->norm,
+                         .tok_s = r->since / dt,
+                         .tflops = r->since / dt * r->flops_per_token / 1e12,
+                         .mem = largest_mem(r),
+                         .mtp_loss = mean_mtp(r, s),
+                         .aux_loss = d->model.aux_coef > 0 ? s->aux : NAN,
+                         .max_vio = d->model.n_experts ? s->max_vio : NAN};
+  if (valid_due)
+    r->last_valid = valid;
+  if (r->grid->world.rank == 0) {
+    hy_step_line(&row, d->optim.n_steps,
+                 dt / (double)(r->step - r->mark_step) *
+                     (double)(d->optim.n_steps - r->step));
+    err = hy_history_add(r->history, &row);
+  }
+  r->mark = MPI_Wtime();
+  r->mark_step = r->step;
+  r->since = 0;
+  return hy_agree(&r->grid->world, err);
+}
+
+static int
+one_step(hy_train *r)
+{
+  const hy_deck *d = r->deck;
+  int64_t last = d->optim.n_steps;
+  hy_batch_source src = {0, get_micro, r->train};
+  hy_step_result s = {0};
+  double rate = hy_lr(&d->optim, r->step + 1, d->data.global_batch, r->seq_len);
+  int valid_due, err = hy_loader_step(r->train, r->step);
+
+  if (err)
+    return err;
+  src.n_micro = hy_loader_n_micro(r->train);
+  err = hy_trainer_step(&r->trainer, &src, r->step + 1, rate, &s);
+  if (err)
+    return err;
+  r->step++;
+  r->samples += d->data.global_batch;
+  r->tokens += (int64_t)s.tokens;
+  r->since += s.tokens;
+  r->last_loss = s.loss;
+  valid_due =
+      r->valid && (due(r->step, d->log.valid_every, last) || r->step == last);
+  if (valid_due || r->step == r->first_step + 1 ||
+      due(r->step, d->log.every, last))
+    err = report(r, &s, rate, valid_due);
+  if (!err && due(r->step, d->ckpt.save_every, last))
+    err = hy_train_save(r);
+  return err;
+}
+
+/* What counting alone reaches on the same data. */
+static int
+print_ngrams(const hy_train *r)
+{
+  const hy_deck *d = r->deck;
+  hy_comm self = hy_comm_of(MPI_COMM_SELF);
+  hy_packed *train = NULL, *valid = NULL;
+  double unigram, bigram;
+  int err = hy_packed_open(&train, d->data.train, &self);
+
+  if (!err)
+    err = hy_packed_open(&valid, d->data.valid, &self);
+  if (!err)
+    err = hy_ngram_losses(train, valid, d->model.vocab, &unigram, &bigram);
+  if (!err)
+    printf("baselines on the same data: unigram %.4f  bigram %.4f (nats per "
+           "token)\n",
+           unigram, bigram);
+  hy_packed_free(train);
+  hy_packed_free(valid);
+  return err;
+}
+
+static int
+summary(hy_train *r, double seconds)
+{
+  const hy_deck *d = r->deck;
+  const hy_ctx *c = &r->trainer.ctx;
+  int err = HY_OK;
+
+  if (r->grid->world.rank != 0)
+    return HY_OK;
+  printf("done: %lld steps, %lld tokens, %.1f s\n", (long long)r->step,
+         (long long)r->tokens, seconds);
+  printf("memory of rank 0: arenas %.1f MiB used of %.1f MiB planned, weights "
+         "and optimizer %.1f MiB, process %.1f MiB of which %.1f MiB before "
+         "the model\n",
+         (double)hy_workspace_bytes(c) / (1 << 20),
+         (double)r->planned / (1 << 20), (double)r->model_bytes / (1 << 20),
+         hy_mem_peak() * 1024, r->base_mem * 1024);
+  if (r->valid)
+    printf("validation loss %.4f (first %.4f, lower by %.4f)\n", r->last_valid,
+           r->first_valid, r->first_valid - r->last_valid);
+  if (r->valid && strcmp(d->data.train, "mock") &&
+      strcmp(d->data.valid, "mock"))
+    err = print_ngrams(r);
+  if (d->log.plot)
+    hy_history_plot(d->job.dir, d->job.name);
+  return err;
+}
+
+static int
+run_steps(hy_train *r)
+{
+  double start = MPI_Wtime();
+  int err = HY_OK;
+
+  if (r->grid->world.rank == 0)
+    printf("start to first step: %.2f s%s\n", start - r->born,
+           r->valid ? " (the validation before it not counted)" : "");
+  if (r->valid)
+    err = validate(r, &r->first_valid);
+  if (!err && r->valid && r->grid->world.rank == 0)
+    printf("validation loss before step %lld: %.4f\n", (long long)r->step + 1,
+           r->first_valid);
+  r->last_valid = r->first_valid;
+  r->mark = MPI_Wtime();
+  r->mark_step = r->first_step = r->step;
+  while (!err && r->step < r->deck->optim.n_steps)
+    err = one_step(r);
+  if (!err)
+    err = hy_agree(&r->grid->world, summary(r, MPI_Wtime() - start));
+  return err;
+}
+
+int
+hy_train_run(hy_deck *deck, const hy_grid *grid)
+{
+  hy_train *r = hy_calloc(1, sizeof *r);
+  int err = hy_train_setup(r, deck, grid);
+
+  if (!err)
+    err = run_steps(r);
+  hy_train_free(r);
+  free(r);
+  return err;
+}

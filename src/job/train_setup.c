@@ -1,0 +1,289 @@
+#include "job/train_setup.h"
+#include "base/err.h"
+#include "base/file.h"
+#include "grid/threads.h"
+#include "io/source.h"
+#include "job/version.h"
+#include "optim/lr.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int
+need_path(const char *value, const char *key, const char *what)
+{
+  if (value[0])
+    return HY_OK;
+  return hy_fail(HY_EDECK, "%s: not set; %s", key, what);
+}
+
+static int
+check_deck(const hy_deck *d)
+{
+  int err = need_path(d->data.train, "data.train",
+                      "give a packed file made by job.kind='prepare', or "
+                      "'mock'");
+
+  if (!err)
+    err = hy_lr_check(&d->optim);
+  if (!err && d->ckpt.step && !d->ckpt.load[0])
+    err = hy_fail(HY_EDECK,
+                  "ckpt.step=%lld: ckpt.load is not set; name the "
+                  "run directory to resume from",
+                  (long long)d->ckpt.step);
+  return err;
+}
+
+/* The checkpoint to resume from: *path is NULL for a fresh start. */
+static int
+find_resume(const hy_deck *d, char **path)
+{
+  const char *from = d->ckpt.load;
+  char *latest;
+  int there;
+
+  *path = NULL;
+  if (!from[0])
+    return HY_OK;
+  if (strcmp(from, "auto"))
+    return hy_ckpt_find(path, from, d->ckpt.step);
+  latest = hy_path_join(d->job.dir, "latest");
+  there = hy_path_exists(latest);
+  free(latest);
+  if (!there && d->ckpt.step == 0)
+    return HY_OK; /* the first start of a job that is requeued */
+  return hy_ckpt_find(path, d->job.dir, d->ckpt.step);
+}
+
+/* Architecture: that of the checkpoint when resuming, of model.from when
+ * there is one; what the deck says wins and is checked against the file. */
+static int
+resolve_model(hy_train *r, char **resume)
+{
+  hy_deck *d = r->deck;
+  const hy_comm *world = &r->grid->world;
+  hy_str from;
+  int err = hy_agree(world, find_resume(d, resume));
+
+  if (err)
+    return err;
+  memcpy(from, d->model.from, sizeof from);
+  if (*resume)
+    snprintf(d->model.from, sizeof d->model.from, "%s", *resume);
+  if (d->model.from[0])
+    err = hy_source_resolve(d, world);
+  memcpy(d->model.from, from, sizeof from);
+  return err;
+}
+
+static int
+open_data(hy_train *r, int n_ahead)
+{
+  hy_deck *d = r->deck;
+  int err = hy_loader_new(&r->train, d->data.train, &d->data, d->model.vocab,
+                          n_ahead, (uint64_t)d->job.seed, &r->grid->dp);
+
+  if (err)
+    return err;
+  r->seq_len = hy_loader_seq_len(r->train);
+  if (d->data.valid[0])
+    err = hy_loader_new(&r->valid, d->data.valid, &d->data, d->model.vocab,
+                        n_ahead, (uint64_t)d->job.seed + 1, &r->grid->dp);
+  if (!err && r->valid && hy_loader_seq_len(r->valid) != r->seq_len)
+    err = hy_fail(HY_EDECK,
+                  "data.valid=%s: rows of %lld tokens, data.train has %lld; "
+                  "prepare both with the same prepare.seq_len",
+                  d->data.valid, (long long)hy_loader_seq_len(r->valid),
+                  (long long)r->seq_len);
+  return err;
+}
+
+static int
+make_model(hy_train *r)
+{
+  hy_deck *d = r->deck;
+  int what = HY_WS_TRAIN | (r->valid ? HY_WS_VALID : 0);
+  hy_adamw *o = &r->trainer.opt;
+  hy_ctx plan;
+  int err = hy_model_new(&r->model, &d->model, r->grid, 1);
+
+  if (err)
+    return err;
+  hy_workspace_plan(&plan, &r->model, r->grid, r->n_threads,
+                    d->data.micro_batch, r->seq_len, what);
+  r->planned = hy_workspace_bytes(&plan);
+  r->flops_per_token = (plan.cost.fwd + plan.cost.bwd) /
+                       (double)(d->data.micro_batch * r->seq_len);
+  hy_ctx_free(&plan);
+  r->model_bytes =
+      sizeof(float) * (r->model.params.n_total + 3 * r->model.params.n_weight);
+  err = hy_trainer_new(&r->trainer, &r->model, r->grid, r->n_threads,
+                       d->data.micro_batch, r->seq_len, what);
+  o->beta1 = d->optim.betas.v[0];
+  o->beta2 = d->optim.betas.v[1];
+  o->eps = d->optim.eps;
+  o->weight_decay = d->optim.weight_decay;
+  o->clip = d->optim.clip;
+  return err;
+}
+
+/* Data are a function of (seed, step, global_batch): a resumed run must agree
+ * on all of them to see each row once. */
+static int
+check_resume(const hy_train *r, const char *path)
+{
+  const hy_deck *d = r->deck;
+  const hy_ckpt_state *st = &r->state;
+
+  if (!st->has_optim)
+    return hy_fail(HY_EDATA,
+                   "%s: holds no optimizer states; start from it "
+                   "with model.from instead of ckpt.load",
+                   path);
+  if (st->seed != d->job.seed)
+    return hy_fail(HY_EDECK,
+                   "job.seed=%lld: %s was made with %lld, and the data order "
+                   "depends on it; set it to that",
+                   (long long)d->job.seed, path, (long long)st->seed);
+  if (st->samples != st->step * d->data.global_batch)
+    return hy_fail(HY_EDECK,
+                   "data.global_batch=%lld: %s has seen %lld rows in %lld "
+                   "steps; set it to that quotient",
+                   (long long)d->data.global_batch, path,
+                   (long long)st->samples, (long long)st->step);
+  return HY_OK;
+}
+
+static int
+load_weights(hy_train *r, const char *resume)
+{
+  hy_deck *d = r->deck;
+  hy_params *p = &r->model.params;
+  int err = HY_OK;
+
+  if (!resume && !d->model.from[0]) {
+    hy_params_init(p, (uint64_t)d->job.seed);
+    return HY_OK;
+  }
+  if (!resume)
+    return hy_source_load(p, d, r->grid);
+  err = hy_ckpt_read(p, r->trainer.opt.m, r->trainer.opt.v, &r->state, resume,
+                     r->grid);
+  if (!err)
+    err = hy_agree(&r->grid->world, check_resume(r, resume));
+  if (!err) {
+    r->step = r->state.step;
+    r->samples = r->state.samples;
+    r->tokens = r->state.tokens;
+  }
+  if (!err && r->grid->world.rank == 0)
+    printf("resumed: %s, %lld steps done, weights, moments, router biases and "
+           "data position restored\n",
+           resume, (long long)r->step);
+  return err;
+}
+
+static int
+open_run_dir(hy_train *r)
+{
+  hy_deck *d = r->deck;
+  hy_buf text = {0};
+  char *path;
+  int err;
+
+  if (r->grid->world.rank != 0)
+    return HY_OK;
+  err = hy_make_dirs(d->job.dir);
+  if (err)
+    return err;
+  hy_deck_print(d, &text, 1);
+  path = hy_path_join(d->job.dir, "resolved.nml");
+  err = hy_file_write(path, text.data, text.len);
+  free(path);
+  free(text.data);
+  if (!err)
+    err = hy_history_open(&r->history, d->job.dir, r->step);
+  return err;
+}
+
+static void
+hello(const hy_train *r)
+{
+  const hy_deck *d = r->deck;
+
+  if (r->grid->world.rank != 0)
+    return;
+  printf("hymn %s: %s on %d ranks (dp %d, tp %d), %d threads each\n",
+         hy_version(), d->job.kind, r->grid->world.size, r->grid->dp.size,
+         r->grid->tp.size, r->n_threads);
+  printf("model %s: %lld parameters, %lld active; %.3g FLOP a token\n",
+         d->model.pattern, (long long)hy_plan_n_params(&r->model.plan),
+         (long long)hy_plan_n_active(&r->model.plan), r->flops_per_token);
+}
+
+int
+hy_train_setup(hy_train *r, hy_deck *deck, const hy_grid *grid)
+{
+  const hy_comm *world = &grid->world;
+  char *resume = NULL;
+  hy_plan plan = {0};
+  int err;
+
+  r->deck = deck;
+  r->grid = grid;
+  r->born = MPI_Wtime();
+  r->base_mem = hy_mem_peak();
+  r->n_threads = hy_threads_of(deck, grid);
+  err = hy_agree(world, check_deck(deck));
+  if (!err)
+    err = resolve_model(r, &resume);
+  if (!err)
+    err = hy_agree(world, hy_plan_new(&plan, &deck->model));
+  if (!err)
+    err = open_data(r, plan.n_depth);
+  hy_plan_free(&plan);
+  if (!err)
+    err = hy_agree(world, make_model(r));
+  if (!err)
+    err = load_weights(r, resume);
+  if (!err)
+    err = hy_agree(world, open_run_dir(r));
+  if (!err)
+    hello(r);
+  free(resume);
+  return err;
+}
+
+void
+hy_train_free(hy_train *r)
+{
+  hy_history_close(r->history);
+  hy_loader_free(r->train);
+  hy_loader_free(r->valid);
+  hy_trainer_free(&r->trainer);
+  hy_model_free(&r->model);
+  free(r->fmt);
+}
+
+int
+hy_train_save(hy_train *r)
+{
+  const hy_deck *d = r->deck;
+  hy_ckpt_state *st = &r->state;
+  double start = MPI_Wtime();
+  int err;
+
+  st->step = r->step;
+  st->samples = st->cursor = r->samples;
+  st->tokens = r->tokens;
+  st->seed = d->job.seed;
+  err = hy_ckpt_write(d->job.dir, &r->model.params, r->trainer.opt.m,
+                      r->trainer.opt.v, st, d, r->grid, (int)d->ckpt.keep);
+  if (!err && r->grid->world.rank == 0) {
+    printf("saved %s/step_%07lld.h5 in %.2f s\n", d->job.dir,
+           (long long)r->step, MPI_Wtime() - start);
+    fflush(stdout);
+  }
+  return err;
+}

@@ -1,0 +1,43 @@
+/* train_setup.h: everything a training run holds, made from its deck. */
+#ifndef HYMN_JOB_TRAIN_SETUP_H
+#define HYMN_JOB_TRAIN_SETUP_H
+
+#include "data/batch.h"
+#include "deck/deck.h"
+#include "grid/grid.h"
+#include "io/ckpt.h"
+#include "io/history.h"
+#include "model/workspace.h"
+#include "optim/trainer.h"
+
+typedef struct {
+  hy_deck *deck;
+  const hy_grid *grid;
+  int n_threads;
+  hy_model model;
+  hy_trainer trainer;
+  hy_loader *train, *valid; /* valid: NULL without data.valid */
+  hy_history *history;      /* rank 0 */
+  hy_ckpt_state state;      /* as read; extra numbers travel on */
+  hy_fmt *fmt;              /* by spec: format in the folder it came from */
+  int64_t seq_len;
+  int64_t step, samples, tokens; /* done so far */
+  int64_t first_step;            /* done before this start */
+  double flops_per_token;        /* forward and backward */
+  size_t planned, model_bytes;
+  double born, base_mem; /* when setup began; memory before the model */
+  double mark, since;    /* time of the last line; tokens since then */
+  int64_t mark_step;
+  double last_loss, first_valid, last_valid;
+} hy_train;
+
+/** Resolve and check the deck, open the data, make the model and load what it
+ *  starts from, open the history. Collective; the same code on every rank.
+ *  \return 0, HY_EDECK, HY_EFILE, HY_EDATA, HY_ERES. */
+int hy_train_setup(hy_train *r, hy_deck *deck, const hy_grid *grid);
+void hy_train_free(hy_train *r);
+
+/** Write a checkpoint of the current state. Collective. */
+int hy_train_save(hy_train *r);
+
+#endif
