@@ -1,6 +1,14 @@
 # src/job: the command line and the jobs. A job is src/job/NAME.c here and a
 # row in jobs.def.
 src_libhymn_a_SOURCES += \
+  src/job/bench.c \
+  src/job/compare.c \
+  src/job/export.c \
+  src/job/generate.c \
+  src/job/import.c \
+  src/job/pretrain.c \
+  src/job/train_loop.c src/job/train_loop.h \
+  src/job/train_setup.c src/job/train_setup.h \
   src/job/cli.c src/job/cli.h \
   src/job/dry_run.c src/job/dry_run.h \
   src/job/inspect.c src/job/inspect.h \
