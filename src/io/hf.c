@@ -132,8 +132,8 @@ complain(const char *dir, const names *missing, const names *extra)
                  extra->n ? extra->text.data : "", extra->n ? ")" : "", hint);
 }
 
-static int
-check_all(const hy_st *s, const hy_plan *plan, const char *dir)
+int
+hy_hf_check(const hy_st *s, const hy_plan *plan, const char *dir)
 {
   unsigned char *used = hy_calloc((size_t)hy_st_n(s), 1);
   names missing = {0}, extra = {0};
@@ -215,7 +215,7 @@ hy_hf_import(hy_params *p, const char *dir, const hy_grid *grid,
 
   if (rep)
     *rep = (hy_hf_report){0};
-  err = err ? err : check_all(s, p->plan, dir);
+  err = err ? err : hy_hf_check(s, p->plan, dir);
   err = hy_agree(&grid->world, err);
   if (!err) {
     for (int i = 0; i < p->n; i++)

@@ -5,6 +5,8 @@
 #include "io/safetensors.h"
 #include "model/params.h"
 
+#include <stdio.h>
+
 /* What an import found. */
 typedef struct {
   int64_t n_tensor;  /* consumed */
@@ -26,6 +28,16 @@ void hy_hf_report_free(hy_hf_report *rep);
  *          is undefined. */
 int hy_hf_import(hy_params *p, const char *dir, const hy_grid *grid,
                  hy_hf_report *rep);
+
+/** Whether the tensors of s are those of the plan, in name, shape and dtype.
+ *  \param dir  for messages
+ *  Not collective. \return 0, HY_EDATA as hy_hf_import. */
+int hy_hf_check(const hy_st *s, const hy_plan *plan, const char *dir);
+
+/** Print what a weight folder holds, for hymn --inspect. Not collective.
+ *  \return 0, HY_EFILE, HY_EDATA: also when folder and config.json do not
+ *          belong together or hymn cannot honour the latter. */
+int hy_hf_inspect(const char *dir, FILE *out);
 
 /** Format of each tensor in an export, fmt[0 .. n_spec).
  *  \param dtype   "source", "fp32" or "bf16" (convert.dtype); statistics such

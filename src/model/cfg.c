@@ -65,9 +65,14 @@ check_only(json_t *root, const char *where)
                       "%s: model_type %s: the heterogeneous Llama arrives "
                       "with a later version of hymn",
                       where, text);
+      else if (!strcmp(hy_cfg_only[i].key, "quantization_config"))
+        err = hy_fail(HY_EDATA,
+                      "%s: quantization_config: this version reads no "
+                      "quantized weights; take the BF16 or FP32 folder",
+                      where);
       else
-        err = hy_fail(HY_EDATA, "%s: %s is %.60s; hymn can only honour %s", where,
-                      hy_cfg_only[i].key, text, hy_cfg_only[i].value);
+        err = hy_fail(HY_EDATA, "%s: %s is %.60s; hymn can only honour %s",
+                      where, hy_cfg_only[i].key, text, hy_cfg_only[i].value);
     }
     free(text);
     json_decref(want);
