@@ -6,3 +6,9 @@ src_libhymn_a_SOURCES += \
   src/op/region.c src/op/region.h \
   src/op/tape.c src/op/tape.h \
   src/op/tensor.h
+
+hymn_unit_tests += src/op/test_ops
+src_op_test_ops_SOURCES = src/op/test_ops.c src/op/test_ops.h \
+  src/op/test_ops_dense.c src/op/test_ops_moe.c src/op/test_ops_seq.c \
+  src/cpu/test_op.h
+src_op_test_ops_LDADD = $(HYMN_TEST_LIBS)
