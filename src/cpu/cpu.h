@@ -13,14 +13,6 @@
 #include <stdint.h>
 #include <string.h>
 
-/** Have the BLAS library use the widest vectors of this processor; the first
- *  thing main does, since it may start the program once more. Does nothing
- *  when OPENBLAS_CORETYPE is set. */
-void cpu_choose_kernels(char **argv);
-
-/** Name of the product kernels in use. */
-const char *cpu_kernels(void);
-
 /** FLOP/s of the fastest of `repeats` square products of 1536 rows on
  *  n_threads, the larger of our split and the library's own threads: the limit
  *  that benchmarks divide by. */

@@ -5,7 +5,6 @@ src_libhymn_a_SOURCES += \
   src/cpu/cpu_attention_bwd.c \
   src/cpu/cpu_ce.c \
   src/cpu/cpu_conv.c \
-  src/cpu/cpu_kernels.c \
   src/cpu/cpu_exp.h \
   src/cpu/cpu_linear.c \
   src/cpu/cpu_moe.c \
