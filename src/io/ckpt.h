@@ -95,6 +95,10 @@ int hy_ckpt_is(const char *path);
  *  \return 0, HY_EFILE (nothing there, no such step), HY_EDATA. */
 int hy_ckpt_find(char **path, const char *dir_or_file, int64_t step);
 
+/** As hy_ckpt_find; rank 0 looks, every rank gets the path. Collective. */
+int hy_ckpt_find_shared(char **path, const char *dir_or_file, int64_t step,
+                        const hy_comm *comm);
+
 /** Texts of a checkpoint: "deck", "config", "pattern", "layout", "code",
  *  "lineage", "content". Verifies the file. Not collective.
  *  \return 0, HY_EFILE, HY_EDATA. */

@@ -75,7 +75,9 @@ from_latest(const char *dir)
     if (text.data[0] && !strchr(text.data, '/'))
       path = hy_path_join(dir, text.data);
     if (path && hy_ckpt_verify(path)) {
-      fprintf(stderr, "hymn: note: %s\n", hy_err_text());
+      if (!hy_path_exists(path)) /* else find_newest says what it has */
+        fprintf(stderr, "hymn: note: %s names %s, which is missing\n", file,
+                text.data);
       free(path);
       path = NULL;
     }
@@ -163,6 +165,27 @@ hy_ckpt_find(char **path, const char *dir_or_file, int64_t step)
   } else if (!hy_path_exists(dir_or_file))
     return hy_fail(HY_EFILE, "%s: does not exist", dir_or_file);
   *path = hy_strdup(dir_or_file);
+  return HY_OK;
+}
+
+int
+hy_ckpt_find_shared(char **path, const char *dir_or_file, int64_t step,
+                    const hy_comm *comm)
+{
+  size_t n = 0;
+  int err = HY_OK;
+
+  *path = NULL;
+  if (comm->rank == 0)
+    err = hy_ckpt_find(path, dir_or_file, step);
+  err = hy_agree(comm, err);
+  if (err)
+    return err;
+  n = comm->rank == 0 ? strlen(*path) + 1 : 0;
+  hy_bcast(comm, &n, sizeof n, 0);
+  if (comm->rank != 0)
+    *path = hy_malloc(n);
+  hy_bcast(comm, *path, n, 0);
   return HY_OK;
 }
 

@@ -21,3 +21,15 @@ src_libhymn_a_SOURCES += \
   src/io/safetensors_write.c \
   src/io/source.c src/io/source.h \
   src/io/st_folder.c
+
+hymn_unit_tests += src/io/test_cfg src/io/test_safetensors
+src_io_test_cfg_SOURCES = src/io/test_cfg.c
+src_io_test_cfg_LDADD = $(HYMN_TEST_LIBS)
+src_io_test_safetensors_SOURCES = src/io/test_safetensors.c
+src_io_test_safetensors_LDADD = $(HYMN_TEST_LIBS)
+hymn_unit_tests += src/io/test_ckpt_mpi
+src_io_test_ckpt_mpi_SOURCES = src/io/test_ckpt_mpi.c src/io/test_rig.h
+src_io_test_ckpt_mpi_LDADD = $(HYMN_TEST_LIBS)
+hymn_unit_tests += src/io/test_hf_mpi
+src_io_test_hf_mpi_SOURCES = src/io/test_hf_mpi.c src/io/test_rig.h
+src_io_test_hf_mpi_LDADD = $(HYMN_TEST_LIBS)
