@@ -18,7 +18,7 @@ size_t cpu_attention_scratch_bwd(int64_t n_tokens, int64_t n_heads,
 
 enum {
   CPU_ATTN_ROWS = 256, /* queries of a tile: tokens times heads of a group */
-  CPU_ATTN_KEYS = 128  /* keys of a tile */
+  CPU_ATTN_KEYS = 256  /* keys of a tile */
 };
 
 /* The sizes of one call. The n_each query heads of a key head are stacked:

@@ -6,7 +6,7 @@
 #include "cpu/cpu.h"
 #include "base/err.h"
 
-enum { CONV_BLOCK = 256, CONV_TAPS = 8 };
+enum { CONV_BLOCK = 512, CONV_TAPS = 8 };
 
 /* w[j]: weights of the token j before, for one block of channels. */
 typedef struct {
@@ -14,22 +14,29 @@ typedef struct {
   float w[CONV_TAPS][CONV_BLOCK], b[CONV_BLOCK];
 } conv_block;
 
+/* Channels of a block: at most CONV_BLOCK, so that its sums stay in the cache,
+ * not fewer than needed, since long rows are read faster (256 is a quarter
+ * slower than 512), and an even number of blocks. */
 static int64_t
-conv_n_blocks(const hy_rec *r)
+conv_width(const hy_rec *r)
 {
+  int64_t n = (hy_cols(r->in[0]) + CONV_BLOCK - 1) / CONV_BLOCK;
+
   if (hy_cols(r->in[1]) > CONV_TAPS)
     hy_die(HY_EBUG, "conv1d: %lld taps, at most %d",
            (long long)hy_cols(r->in[1]), CONV_TAPS);
-  return (hy_cols(r->in[0]) + CONV_BLOCK - 1) / CONV_BLOCK;
+  n += n > 1 ? n % 2 : 0;
+  return ((hy_cols(r->in[0]) + n - 1) / n + 15) / 16 * 16;
 }
 
 static void
 conv_block_get(const hy_rec *r, int64_t first, conv_block *k)
 {
   int64_t left = hy_cols(r->in[0]) - first, n_taps = hy_cols(r->in[1]);
+  int64_t width = conv_width(r);
   const float *w = hy_f32(r->in[1]);
 
-  k->n = left < CONV_BLOCK ? left : CONV_BLOCK;
+  k->n = left < width ? left : width;
   k->n_taps = n_taps;
   for (int64_t i = 0; i < k->n; i++) {
     k->b[i] = hy_f32(r->in[2])[first + i];
@@ -111,18 +118,18 @@ conv_segment(const hy_rec *r, const conv_block *k, int64_t first, int64_t s)
 void
 cpu_conv1d_fwd(hy_ctx *c, hy_rec *r)
 {
-  int64_t n_blocks = conv_n_blocks(r);
+  int64_t n = hy_cols(r->in[0]), width = conv_width(r);
 
 #pragma omp parallel for schedule(dynamic, 1) num_threads(c->n_threads)
-  for (int64_t i = 0; i < n_blocks; i++) {
+  for (int64_t first = 0; first < n; first += width) {
     conv_block k;
 
-    conv_block_get(r, i * CONV_BLOCK, &k);
+    conv_block_get(r, first, &k);
     if (r->attr.seg == NULL)
-      conv_docs(r, &k, i * CONV_BLOCK);
+      conv_docs(r, &k, first);
     else
       for (int64_t s = 0; s < r->attr.seg->n_seg; s++)
-        conv_segment(r, &k, i * CONV_BLOCK, s);
+        conv_segment(r, &k, first, s);
   }
 }
 
@@ -250,16 +257,16 @@ conv_put(const hy_rec *r, const conv_block *k, int64_t first,
 void
 cpu_conv1d_bwd(hy_ctx *c, hy_rec *r)
 {
-  int64_t n_blocks = conv_n_blocks(r);
+  int64_t n = hy_cols(r->in[0]), width = conv_width(r);
 
 #pragma omp parallel for schedule(dynamic, 1) num_threads(c->n_threads)
-  for (int64_t i = 0; i < n_blocks; i++) {
+  for (int64_t first = 0; first < n; first += width) {
     conv_sums s;
     conv_block k;
 
     memset(&s, 0, sizeof s);
-    conv_block_get(r, i * CONV_BLOCK, &k);
-    conv_docs_bwd(r, &k, i * CONV_BLOCK, &s);
-    conv_put(r, &k, i * CONV_BLOCK, &s);
+    conv_block_get(r, first, &k);
+    conv_docs_bwd(r, &k, first, &s);
+    conv_put(r, &k, first, &s);
   }
 }
