@@ -12,3 +12,10 @@ src_op_test_ops_SOURCES = src/op/test_ops.c src/op/test_ops.h \
   src/op/test_ops_dense.c src/op/test_ops_moe.c src/op/test_ops_seq.c \
   src/cpu/test_op.h
 src_op_test_ops_LDADD = $(HYMN_TEST_LIBS)
+
+# the linker counts calls of the heap
+hymn_unit_tests += src/op/test_tape
+src_op_test_tape_SOURCES = src/op/test_tape.c src/cpu/test_op.h
+src_op_test_tape_LDADD = $(HYMN_TEST_LIBS)
+src_op_test_tape_LDFLAGS = -Wl,--wrap=malloc -Wl,--wrap=calloc \
+  -Wl,--wrap=realloc -Wl,--wrap=aligned_alloc

@@ -352,6 +352,5 @@ main(void)
 #undef HY_OP
   };
 
-  cpu_init();
   return cmocka_run_group_tests(test, NULL, NULL);
 }
