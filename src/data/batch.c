@@ -22,20 +22,6 @@ struct hy_loader {
   hy_batch b;   /* buffers for micro_batch rows, and the denominators */
 };
 
-void
-hy_batch_ahead(hy_batch *b)
-{
-  for (int k = 1; k <= b->n_ahead; k++)
-    for (int64_t t = 0; t < b->n_tokens; t++) {
-      int64_t u = t + k;
-      int same = u < b->n_tokens && b->seq_start[u] <= t;
-
-      b->ahead[k - 1].token[t] = same ? b->token[u] : 0;
-      b->ahead[k - 1].target[t] = same ? b->target[u] : 0;
-      b->ahead[k - 1].weight[t] = same ? b->weight[u] : 0;
-    }
-}
-
 /* ---- which row ---- */
 
 /* A random order of n rows that needs no table: a Feistel network permutes

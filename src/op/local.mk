@@ -1,5 +1,6 @@
 # src/op: the op table, the tape and the regions
 src_libhymn_a_SOURCES += \
+  src/op/batch.c src/op/batch.h \
   src/op/cache.h \
   src/op/cost.c src/op/cost.h \
   src/op/op.c src/op/op.h src/op/ops.def \

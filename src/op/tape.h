@@ -7,8 +7,8 @@
 #define HYMN_OP_TAPE_H
 
 #include "base/mem.h"
-#include "data/batch.h"
 #include "grid/grid.h"
+#include "op/batch.h"
 #include "op/tensor.h"
 
 enum { HY_MAX_IN = 8, HY_MAX_OUT = 2, HY_MAX_SAVE = 6 };
