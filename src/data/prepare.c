@@ -32,7 +32,8 @@ typedef struct {
   int64_t vocab, top; /* ids are < vocab; the largest id met */
   int64_t dropped[N_DROP];
   int64_t from, to, done; /* bytes of all files together: own share */
-  double begun, shown;
+  double begun;
+  hy_progress bar;
   hy_ids ids;
   int64_t *doc_len, n_docs, cap_docs;
 } work;
@@ -268,20 +269,6 @@ add_line(work *w, source *s, const char *line, size_t n, int64_t start)
 
 /* ---- own share of the files ---- */
 
-static void
-show_progress(work *w, int64_t done)
-{
-  double now = MPI_Wtime(), part, left;
-
-  if (w->comm->rank != 0 || now - w->shown < 0.5 || !isatty(2))
-    return;
-  w->shown = now;
-  part = (double)(done - w->from + 1) / (double)(w->to - w->from + 1);
-  part = part > 1 ? 1 : part;
-  left = (now - w->begun) * (1 - part) / part;
-  fprintf(stderr, "\rprepare: %3.0f %%  %.0f s left   ", 100 * part, left);
-}
-
 /* Lines of a file that begin in from .. to-1 (bytes of its text); `base` is
  * where the file begins in all text. */
 static int
@@ -298,7 +285,7 @@ do_lines(work *w, source *s, int64_t from, int64_t to, int64_t base)
     if (err || !line || start >= to)
       break;
     err = add_line(w, s, line, n, start);
-    show_progress(w, base + start);
+    hy_progress_at(&w->bar, (double)(base + start - w->from));
   }
   hy_lines_close(l);
   return err;
@@ -310,6 +297,8 @@ do_share(work *w)
   int64_t base = 0;
   int err = HY_OK;
 
+  hy_progress_begin(&w->bar, "prepare", (double)(w->to - w->from),
+                    w->comm->rank == 0);
   for (int i = 0; i < w->d->input.n && !err; i++) {
     source *s = &w->src[i];
     int64_t from = w->from - base, to = w->to - base;
@@ -328,8 +317,7 @@ do_share(work *w)
     }
     base += s->bytes;
   }
-  if (w->shown > 0)
-    fprintf(stderr, "\r%40s\r", "");
+  hy_progress_end(&w->bar);
   return err;
 }
 
