@@ -33,3 +33,5 @@ src_io_test_ckpt_mpi_LDADD = $(HYMN_TEST_LIBS)
 hymn_unit_tests += src/io/test_hf_mpi
 src_io_test_hf_mpi_SOURCES = src/io/test_hf_mpi.c src/io/test_rig.h
 src_io_test_hf_mpi_LDADD = $(HYMN_TEST_LIBS)
+
+dist_input_DATA += input/export.nml input/import.nml

@@ -70,60 +70,63 @@ opens(const char *name, int code, const char *word)
 
 #define A "\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[0,8]}"
 
+/* Header, bytes of data, and what opening such a file gives. */
+static const struct {
+  const char *header;
+  size_t n_data;
+  int code;
+  const char *word;
+} header_case[] = {
+    {"{" A "}", 8, HY_OK, ""},
+    {"{}", 0, HY_OK, ""},
+    {"{\"__metadata__\":{\"format\":\"pt\"}," A "}  ", 8, HY_OK, ""},
+    {"{" A "}", 7, HY_EFILE, "truncated"},
+    {"{" A "}", 0, HY_EFILE, "tensor a"},
+    {"{" A "}", 9, HY_EDATA, "1 bytes at the end"},
+    {"{" A "," A "}", 8, HY_EDATA, "ambiguous"},
+    {"{\"a\"", 8, HY_EFILE, "not JSON"},
+    {"[1,2,3,4]", 8, HY_EFILE, "not a safetensors"},
+    {"{\"a\":7}", 8, HY_EDATA, "tensor a"},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2]}}", 8, HY_EDATA, "lacks"},
+    {"{\"a\":{\"dtype\":\"F33\",\"shape\":[2],\"data_offsets\":[0,8]}}", 8,
+     HY_EDATA, "F33"},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[0,8]}}", 8,
+     HY_EDATA, "12 bytes"},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[-2],\"data_offsets\":[0,8]}}", 8,
+     HY_EDATA, "shape"},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[4294967296,4294967296,4],"
+     "\"data_offsets\":[0,8]}}",
+     8, HY_EDATA, "shape"},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2.0],\"data_offsets\":[0,8]}}", 8,
+     HY_EDATA, "shape"},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1,1,1,1,1,1,1,1,2],"
+     "\"data_offsets\":[0,8]}}",
+     8, HY_EDATA, "dimensions"},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[8,0]}}", 8,
+     HY_EDATA, "data_offsets"},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[-8,0]}}", 8,
+     HY_EDATA, "data_offsets"},
+    {"{" A ",\"b\":{\"dtype\":\"F32\",\"shape\":[2],"
+     "\"data_offsets\":[4,12]}}",
+     12, HY_EDATA, "overlaps"},
+    {"{" A ",\"b\":{\"dtype\":\"BF16\",\"shape\":[2],"
+     "\"data_offsets\":[12,16]}}",
+     16, HY_EDATA, "4 bytes before tensor b"},
+    {"{\"a\":{\"dtype\":\"I64\",\"shape\":[],\"data_offsets\":[0,8]}}", 8,
+     HY_OK, ""},
+    {"{\"a\":{\"dtype\":\"F32\",\"shape\":[0,5],\"data_offsets\":[0,0]}}", 0,
+     HY_OK, ""},
+};
+
 static void
 test_header(void **state)
 {
-  static const struct {
-    const char *header;
-    size_t n_data;
-    int code;
-    const char *word;
-  } t[] = {
-      {"{" A "}", 8, HY_OK, ""},
-      {"{}", 0, HY_OK, ""},
-      {"{\"__metadata__\":{\"format\":\"pt\"}," A "}  ", 8, HY_OK, ""},
-      {"{" A "}", 7, HY_EFILE, "truncated"},
-      {"{" A "}", 0, HY_EFILE, "tensor a"},
-      {"{" A "}", 9, HY_EDATA, "1 bytes at the end"},
-      {"{" A "," A "}", 8, HY_EDATA, "ambiguous"},
-      {"{\"a\"", 8, HY_EFILE, "not JSON"},
-      {"[1,2,3,4]", 8, HY_EFILE, "not a safetensors"},
-      {"{\"a\":7}", 8, HY_EDATA, "tensor a"},
-      {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2]}}", 8, HY_EDATA, "lacks"},
-      {"{\"a\":{\"dtype\":\"F33\",\"shape\":[2],\"data_offsets\":[0,8]}}", 8,
-       HY_EDATA, "F33"},
-      {"{\"a\":{\"dtype\":\"F32\",\"shape\":[3],\"data_offsets\":[0,8]}}", 8,
-       HY_EDATA, "12 bytes"},
-      {"{\"a\":{\"dtype\":\"F32\",\"shape\":[-2],\"data_offsets\":[0,8]}}", 8,
-       HY_EDATA, "shape"},
-      {"{\"a\":{\"dtype\":\"F32\",\"shape\":[4294967296,4294967296,4],"
-       "\"data_offsets\":[0,8]}}",
-       8, HY_EDATA, "shape"},
-      {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2.0],\"data_offsets\":[0,8]}}", 8,
-       HY_EDATA, "shape"},
-      {"{\"a\":{\"dtype\":\"F32\",\"shape\":[1,1,1,1,1,1,1,1,2],"
-       "\"data_offsets\":[0,8]}}",
-       8, HY_EDATA, "dimensions"},
-      {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[8,0]}}", 8,
-       HY_EDATA, "data_offsets"},
-      {"{\"a\":{\"dtype\":\"F32\",\"shape\":[2],\"data_offsets\":[-8,0]}}", 8,
-       HY_EDATA, "data_offsets"},
-      {"{" A ",\"b\":{\"dtype\":\"F32\",\"shape\":[2],"
-       "\"data_offsets\":[4,12]}}",
-       12, HY_EDATA, "overlaps"},
-      {"{" A ",\"b\":{\"dtype\":\"BF16\",\"shape\":[2],"
-       "\"data_offsets\":[12,16]}}",
-       16, HY_EDATA, "4 bytes before tensor b"},
-      {"{\"a\":{\"dtype\":\"I64\",\"shape\":[],\"data_offsets\":[0,8]}}", 8,
-       HY_OK, ""},
-      {"{\"a\":{\"dtype\":\"F32\",\"shape\":[0,5],\"data_offsets\":[0,0]}}", 0,
-       HY_OK, ""},
-  };
-
   (void)state;
-  for (size_t i = 0; i < sizeof t / sizeof *t; i++) {
-    put("x.safetensors", strlen(t[i].header), t[i].header, t[i].n_data);
-    opens("x.safetensors", t[i].code, t[i].word);
+  for (size_t i = 0; i < sizeof header_case / sizeof *header_case; i++) {
+    const char *h = header_case[i].header;
+
+    put("x.safetensors", strlen(h), h, header_case[i].n_data);
+    opens("x.safetensors", header_case[i].code, header_case[i].word);
   }
   put("x.safetensors", 1000, "{" A "}", 8);
   opens("x.safetensors", HY_EFILE, "truncated");
