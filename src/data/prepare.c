@@ -1,6 +1,7 @@
 #include "data/prepare.h"
 #include "base/err.h"
 #include "base/hash.h"
+#include "base/progress.h"
 #include "data/lines.h"
 #include "data/packed.h"
 #include "data/tokenizer.h"
@@ -9,7 +10,6 @@
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* Why a document is left out. */
 enum { DROP_BLANK, DROP_EMPTY, N_DROP };
