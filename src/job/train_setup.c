@@ -2,7 +2,7 @@
 #include "base/err.h"
 #include "base/file.h"
 #include "grid/threads.h"
-#include "io/source.h"
+#include "io/lineage.h"
 #include "job/version.h"
 #include "optim/lr.h"
 
@@ -35,10 +35,13 @@ check_deck(const hy_deck *d)
   return err;
 }
 
-/* The checkpoint to resume from: *path is NULL for a fresh start. */
+/* The checkpoint to resume from, on every rank: *path is NULL for a fresh
+ * start. Collective. */
 static int
-find_resume(const hy_deck *d, char **path)
+find_resume(const hy_train *r, char **path)
 {
+  const hy_deck *d = r->deck;
+  const hy_comm *world = &r->grid->world;
   const char *from = d->ckpt.load;
   char *latest;
   int there;
@@ -47,13 +50,14 @@ find_resume(const hy_deck *d, char **path)
   if (!from[0])
     return HY_OK;
   if (strcmp(from, "auto"))
-    return hy_ckpt_find(path, from, d->ckpt.step);
+    return hy_ckpt_find_shared(path, from, d->ckpt.step, world);
   latest = hy_path_join(d->job.dir, "latest");
   there = hy_path_exists(latest);
   free(latest);
+  hy_bcast(world, &there, sizeof there, 0);
   if (!there && d->ckpt.step == 0)
     return HY_OK; /* the first start of a job that is requeued */
-  return hy_ckpt_find(path, d->job.dir, d->ckpt.step);
+  return hy_ckpt_find_shared(path, d->job.dir, d->ckpt.step, world);
 }
 
 /* Architecture: that of the checkpoint when resuming, of model.from when
@@ -64,7 +68,7 @@ resolve_model(hy_train *r, char **resume)
   hy_deck *d = r->deck;
   const hy_comm *world = &r->grid->world;
   hy_str from;
-  int err = hy_agree(world, find_resume(d, resume));
+  int err = find_resume(r, resume);
 
   if (err)
     return err;
@@ -155,6 +159,40 @@ check_resume(const hy_train *r, const char *path)
   return HY_OK;
 }
 
+/* What earlier checkpoints of the run carry; rank 0 writes it again. */
+static int
+read_carried(hy_train *r, const char *path)
+{
+  hy_source_info *s = &r->source;
+  hy_buf config = {0}, lineage = {0};
+  int err = HY_OK;
+
+  if (r->grid->world.rank == 0) {
+    s->fmt = hy_calloc((size_t)r->model.params.n, sizeof *s->fmt);
+    err = hy_ckpt_text(&config, path, "config");
+    if (!err)
+      err = hy_ckpt_text(&lineage, path, "lineage");
+    if (!err)
+      err = hy_ckpt_formats(s->fmt, &r->model.plan, path);
+    s->config = config.data;
+    s->lineage = lineage.data;
+  }
+  return hy_agree(&r->grid->world, err);
+}
+
+/* A new run is made from its source, if any, and its data. */
+static void
+add_data(hy_train *r)
+{
+  hy_buf list = {0};
+
+  if (r->source.lineage)
+    hy_buf_add(&list, r->source.lineage, strlen(r->source.lineage));
+  hy_lineage_add(&list, "packed data", hy_loader_hash(r->train), NULL);
+  free(r->source.lineage);
+  r->source.lineage = list.data;
+}
+
 static int
 load_weights(hy_train *r, const char *resume)
 {
@@ -162,16 +200,21 @@ load_weights(hy_train *r, const char *resume)
   hy_params *p = &r->model.params;
   int err = HY_OK;
 
-  if (!resume && !d->model.from[0]) {
-    hy_params_init(p, (uint64_t)d->job.seed);
-    return HY_OK;
+  if (!resume) {
+    if (d->model.from[0])
+      err = hy_source_load_info(p, d, r->grid, &r->source);
+    else
+      hy_params_init(p, (uint64_t)d->job.seed);
+    if (!err)
+      add_data(r);
+    return err;
   }
-  if (!resume)
-    return hy_source_load(p, d, r->grid);
   err = hy_ckpt_read(p, r->trainer.opt.m, r->trainer.opt.v, &r->state, resume,
                      r->grid);
   if (!err)
     err = hy_agree(&r->grid->world, check_resume(r, resume));
+  if (!err)
+    err = read_carried(r, resume);
   if (!err) {
     r->step = r->state.step;
     r->samples = r->state.samples;
@@ -202,6 +245,8 @@ open_run_dir(hy_train *r)
   err = hy_file_write(path, text.data, text.len);
   free(path);
   free(text.data);
+  if (!err && r->source.folder) /* a checkpoint here is complete to use */
+    err = hy_hf_copy_files(r->source.folder, d->job.dir);
   if (!err)
     err = hy_history_open(&r->history, d->job.dir, r->step);
   return err;
@@ -263,7 +308,7 @@ hy_train_free(hy_train *r)
   hy_loader_free(r->valid);
   hy_trainer_free(&r->trainer);
   hy_model_free(&r->model);
-  free(r->fmt);
+  hy_source_info_free(&r->source);
 }
 
 int
@@ -278,6 +323,9 @@ hy_train_save(hy_train *r)
   st->samples = st->cursor = r->samples;
   st->tokens = r->tokens;
   st->seed = d->job.seed;
+  st->config = r->source.config;
+  st->lineage = r->source.lineage;
+  st->fmt = r->source.fmt;
   err = hy_ckpt_write(d->job.dir, &r->model.params, r->trainer.opt.m,
                       r->trainer.opt.v, st, d, r->grid, (int)d->ckpt.keep);
   if (!err && r->grid->world.rank == 0) {

@@ -7,6 +7,7 @@
 #include "grid/grid.h"
 #include "io/ckpt.h"
 #include "io/history.h"
+#include "io/source.h"
 #include "model/workspace.h"
 #include "optim/trainer.h"
 
@@ -19,7 +20,7 @@ typedef struct {
   hy_loader *train, *valid; /* valid: NULL without data.valid */
   hy_history *history;      /* rank 0 */
   hy_ckpt_state state;      /* as read; extra numbers travel on */
-  hy_fmt *fmt;              /* by spec: format in the folder it came from */
+  hy_source_info source;    /* config, lineage and formats to carry on */
   int64_t seq_len;
   int64_t step, samples, tokens; /* done so far */
   int64_t first_step;            /* done before this start */
