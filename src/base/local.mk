@@ -6,6 +6,7 @@ src_libhymn_a_SOURCES += \
   src/base/mem.c src/base/mem.h \
   src/base/progress.c src/base/progress.h \
   src/base/rng.c src/base/rng.h \
+  src/base/version.c src/base/version.h \
   src/base/word.c src/base/word.h
 
 hymn_unit_tests += src/base/test_base

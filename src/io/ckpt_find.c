@@ -1,6 +1,6 @@
 /* ckpt_find.c: which file, and the texts in it. */
 #include "io/ckpt_impl.h"
-#include "io/piece.h"
+#include "layer/piece.h"
 #include "base/err.h"
 #include "base/file.h"
 

@@ -5,7 +5,7 @@
  * contiguous and their places known. Collective MPI-IO was tried and dropped:
  * with Open MPI a disk that fills up under it leaves ranks waiting for ever. */
 #include "io/ckpt_impl.h"
-#include "io/piece.h"
+#include "layer/piece.h"
 
 #include <errno.h>
 #include <stdlib.h>

@@ -1,6 +1,6 @@
 /* ckpt_read.c: any layout reads any layout's checkpoint. */
 #include "io/ckpt_impl.h"
-#include "io/piece.h"
+#include "layer/piece.h"
 #include "io/safetensors.h"
 #include "base/err.h"
 

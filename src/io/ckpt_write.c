@@ -1,9 +1,10 @@
 /* ckpt_write.c: a checkpoint is written whole or not at all. */
 #include "io/ckpt_impl.h"
-#include "io/piece.h"
+#include "layer/piece.h"
 #include "base/err.h"
 #include "base/file.h"
-#include "job/version.h"
+#include "base/progress.h"
+#include "base/version.h"
 #include "model/cfg.h"
 
 #include <dirent.h>
@@ -235,7 +236,9 @@ static int
 write_data(job *w, const char *tmp)
 {
   int fd = open(tmp, O_WRONLY), why = fd < 0 ? errno : 0;
+  hy_progress bar;
 
+  hy_progress_begin(&bar, "save", 3 * w->p->n, w->grid->world.rank == 0);
   for (int k = 0, at = 0; k < 3; k++)
     for (int i = 0; i < w->p->n; i++) {
       const hy_param_ref *r = w->p->ref + i;
@@ -247,7 +250,9 @@ write_data(job *w, const char *tmp)
       if (!why && hy_piece_mine(r->spec, w->grid))
         why = hy_ckpt_move(fd, w->extent[at].at, r->spec, &r->shard, data, 1);
       at++;
+      hy_progress_at(&bar, k * w->p->n + i);
     }
+  hy_progress_end(&bar);
   if (!why && fsync(fd))
     why = errno;
   if (fd >= 0 && close(fd) && !why)

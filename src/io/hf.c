@@ -1,7 +1,8 @@
 /* hf.c: weight folder -> parameters. */
 #include "io/hf.h"
-#include "io/piece.h"
+#include "layer/piece.h"
 #include "base/err.h"
+#include "base/progress.h"
 #include "base/mem.h"
 
 #include <stdlib.h>
@@ -211,6 +212,7 @@ hy_hf_import(hy_params *p, const char *dir, const hy_grid *grid,
              hy_hf_report *rep)
 {
   hy_st *s = NULL;
+  hy_progress bar;
   int err = hy_st_open(&s, dir);
 
   if (rep)
@@ -218,8 +220,12 @@ hy_hf_import(hy_params *p, const char *dir, const hy_grid *grid,
   err = err ? err : hy_hf_check(s, p->plan, dir);
   err = hy_agree(&grid->world, err);
   if (!err) {
-    for (int i = 0; i < p->n; i++)
+    hy_progress_begin(&bar, "load", p->n, grid->world.rank == 0);
+    for (int i = 0; i < p->n; i++) {
       read_ref(s, p->ref + i);
+      hy_progress_at(&bar, i);
+    }
+    hy_progress_end(&bar);
     if (rep)
       fill_report(rep, s, p->plan);
   }

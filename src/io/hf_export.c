@@ -1,8 +1,9 @@
 /* hf_export.c: parameters -> weight folder. */
 #include "io/hf.h"
 #include "io/hf_plan.h"
-#include "io/piece.h"
+#include "layer/piece.h"
 #include "base/err.h"
+#include "base/progress.h"
 #include "base/file.h"
 #include "model/cfg.h"
 
@@ -85,6 +86,7 @@ typedef struct {
   unsigned char *owner; /* rank 0: (size, n_spec) */
   float *part, *tensor; /* the largest tensor */
   void *narrow;         /* rank 0: in the format of the file */
+  hy_progress bar;
 } gather;
 
 static void
@@ -171,6 +173,7 @@ write_file(gather *g, const hy_out_plan *plan, int64_t first, int64_t last,
   }
   for (int64_t i = first; i < last; i++) {
     gather_tensor(g, plan->t + i);
+    hy_progress_at(&g->bar, (double)i);
     if (!root || err)
       continue;
     hy_from_f32(g->narrow, g->tensor, plan->t[i].fmt, plan->t[i].n);
@@ -286,6 +289,7 @@ write_all(const hy_params *p, const hy_out_plan *plan, const char *tmp,
   gather g;
 
   gather_new(&g, p, grid);
+  hy_progress_begin(&g.bar, "export", (double)plan->n, root);
   for (int64_t i = 0, j; i < plan->n; i = j) {
     int e;
 
@@ -296,6 +300,7 @@ write_all(const hy_params *p, const hy_out_plan *plan, const char *tmp,
     if (err)
       break;
   }
+  hy_progress_end(&g.bar);
   gather_free(&g);
   if (root && !err)
     err = write_rest(p, plan, tmp, opt);

@@ -1,5 +1,5 @@
 #include "io/hf_plan.h"
-#include "io/piece.h"
+#include "layer/piece.h"
 #include "base/file.h"
 
 #include <jansson.h>

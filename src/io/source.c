@@ -4,7 +4,7 @@
 #include "grid/share.h"
 #include "io/ckpt.h"
 #include "io/lineage.h"
-#include "io/piece.h"
+#include "layer/piece.h"
 #include "model/cfg.h"
 
 #include <ctype.h>

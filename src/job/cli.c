@@ -3,7 +3,7 @@
 #include "job/inspect.h"
 #include "job/job.h"
 #include "job/jobs.h"
-#include "job/version.h"
+#include "base/version.h"
 #include "base/err.h"
 #include "grid/share.h"
 

@@ -13,8 +13,7 @@ src_libhymn_a_SOURCES += \
   src/job/dry_run.c src/job/dry_run.h \
   src/job/inspect.c src/job/inspect.h \
   src/job/jobs.c src/job/jobs.h \
-  src/job/job.h \
-  src/job/version.c src/job/version.h
+  src/job/job.h
 EXTRA_DIST += src/job/jobs.def
 
 TESTS += src/job/test_cli.sh

@@ -3,7 +3,7 @@
 #include "base/file.h"
 #include "grid/threads.h"
 #include "io/lineage.h"
-#include "job/version.h"
+#include "base/version.h"
 #include "optim/lr.h"
 
 #include <stdio.h>

@@ -5,5 +5,6 @@ src_libhymn_a_SOURCES += \
   src/layer/mamba.c \
   src/layer/mlp.c \
   src/layer/moe.c \
+  src/layer/piece.c src/layer/piece.h \
   src/layer/plan.c src/layer/plan.h \
   src/layer/shard.c

@@ -1,6 +1,6 @@
 #include "optim/adamw.h"
 #include "base/err.h"
-#include "io/piece.h"
+#include "layer/piece.h"
 
 #include <math.h>
 #include <stdlib.h>

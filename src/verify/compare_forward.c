@@ -2,7 +2,7 @@
 #include "verify/compare.h"
 #include "base/err.h"
 #include "base/mem.h"
-#include "io/piece.h"
+#include "layer/piece.h"
 #include "model/workspace.h"
 #include "optim/bucket.h"
 

@@ -1,7 +1,7 @@
 /* piece.h: the runs of consecutive elements that a rank's shard has in the
  * global tensor; what weight folders, checkpoints and checksums walk. */
-#ifndef HYMN_IO_PIECE_H
-#define HYMN_IO_PIECE_H
+#ifndef HYMN_LAYER_PIECE_H
+#define HYMN_LAYER_PIECE_H
 
 #include "layer/plan.h"
 

@@ -1,5 +1,5 @@
-#include "job/version.h"
-#include "job/commit.h"
+#include "base/version.h"
+#include "base/commit.h"
 #include "config.h"
 
 #include <hdf5.h>

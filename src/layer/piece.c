@@ -1,4 +1,4 @@
-#include "io/piece.h"
+#include "layer/piece.h"
 #include "base/err.h"
 
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* version.h: what this executable is. */
-#ifndef HYMN_JOB_VERSION_H
-#define HYMN_JOB_VERSION_H
+#ifndef HYMN_BASE_VERSION_H
+#define HYMN_BASE_VERSION_H
 
 #include <stdio.h>
 
