@@ -7,3 +7,15 @@ src_libhymn_a_SOURCES += \
   src/model/model.c src/model/model.h \
   src/model/params.c src/model/params.h \
   src/model/workspace.c src/model/workspace.h
+
+HYMN_TEST_TINY = src/model/test_tiny.h src/cpu/test_op.h
+hymn_unit_tests += src/model/test_model
+src_model_test_model_SOURCES = src/model/test_model.c $(HYMN_TEST_TINY)
+src_model_test_model_LDADD = $(HYMN_TEST_LIBS)
+hymn_unit_tests += src/model/test_model_grad
+src_model_test_model_grad_SOURCES = src/model/test_model_grad.c \
+  $(HYMN_TEST_TINY)
+src_model_test_model_grad_LDADD = $(HYMN_TEST_LIBS)
+hymn_unit_tests += src/model/test_params
+src_model_test_params_SOURCES = src/model/test_params.c $(HYMN_TEST_TINY)
+src_model_test_params_LDADD = $(HYMN_TEST_LIBS)

@@ -294,7 +294,7 @@ check(ops_case *s, int n_threads, int views, int only, float held)
   check_forward(s, &r);
   run_backward(s, &r);
   check_grads(s, &r);
-  if (isnan(held))
+  if (isnan(held) && !(s->split && n_threads == 1))
     keep_or_compare(s, &r);
   hy_ctx_free(&r.plan);
   hy_ctx_free(&r.ctx);

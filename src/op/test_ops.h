@@ -18,6 +18,7 @@ struct ops_case {
   int frozen[OPS_MAX_IN];    /* no gradient */
   double loss;  /* the op has no output but adds to s->value; the factor of
                    its gradient */
+  int split;    /* products split by threads: BLAS may round edges otherwise */
   int in_place; /* the gradient takes the place of in[0] */
   /* Calls the op; NULL for a loss. */
   hy_tensor *(*call)(hy_ctx *c, ops_case *s, hy_tensor **in);

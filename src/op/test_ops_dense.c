@@ -39,6 +39,7 @@ ops_linear(void)
     ops_weight(s, OPS_DIM(n_out, n_in), -1, 1);
     s->view[0] = 1;
     s->n_out = *T * n_out;
+    s->split = 1;
     s->call = call_linear;
     s->naive = naive_linear;
     ops_check(s);
