@@ -7,6 +7,7 @@
 #ifndef HYMN_CPU_CPU_H
 #define HYMN_CPU_CPU_H
 
+#include "cpu/cpu_exp.h"
 #include "op/op.h"
 
 #include <math.h>
@@ -58,39 +59,13 @@ cpu_put(float *g, const float *x, int64_t n, float beta)
       g[i] += x[i];
 }
 
-/** exp(x), relative error below 2e-7, 0 below -87.3, NaN stays NaN; written
- *  without branches so that loops over it vectorise (Cody and Waite's
- *  reduction, Taylor polynomial of degree 7 on [-ln2/2, ln2/2]). */
-static inline float
-cpu_exp(float x)
-{
-  float n, r, p;
-  union {
-    int32_t i;
-    float f;
-  } s;
-  float y = x > 88.72f ? 88.72f : x;
-
-  y = y < -87.33f ? -87.33f : y;
-  n = (y * 1.44269504f + 12582912.0f) - 12582912.0f; /* nearest integer */
-  r = (y - n * 0.693145752f) - n * 1.42860677e-6f;
-  p = 1.0f / 5040;
-  p = p * r + 1.0f / 720;
-  p = p * r + 1.0f / 120;
-  p = p * r + 1.0f / 24;
-  p = p * r + 1.0f / 6;
-  p = p * r + 0.5f;
-  p = p * r + 1.0f;
-  p = p * r + 1.0f;
-  s.i = ((int32_t)n + 127) << 23;
-  p *= s.f;
-  return x < -87.33f ? 0.0f : p;
-}
-
+/** 1/(1 + exp(-x)) from the exponential of -|x|, which never overflows. */
 static inline float
 cpu_sigmoid(float x)
 {
-  return 1.0f / (1.0f + cpu_exp(-x));
+  float e = cpu_exp_neg(x > 0 ? -x : x);
+
+  return (x > 0 ? 1.0f : e) / (1.0f + e);
 }
 
 #endif

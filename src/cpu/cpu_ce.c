@@ -19,7 +19,7 @@ log_sum_exp(const float *z, int64_t n)
 
 #pragma omp simd reduction(+ : s)
     for (int64_t j = i; j < end; j++)
-      s += cpu_exp(z[j] - top);
+      s += cpu_exp_neg(z[j] - top);
     sum += s;
   }
   return top + log(sum);
@@ -69,7 +69,7 @@ cpu_ce_bwd(hy_ctx *c, hy_rec *r)
     }
 #pragma omp simd
     for (int64_t i = 0; i < n; i++)
-      z[i] = f * cpu_exp(z[i] - lse[t]);
+      z[i] = f * cpu_exp_neg(z[i] - lse[t]);
     z[r->attr.id[t]] -= f;
   }
 }

@@ -1,14 +1,16 @@
-/* cpu_exp.h: the exponential of the scan and of attention. */
+/* cpu_exp.h: the exponential of the CPU bodies, without branches so that loops
+ * over it vectorise. */
 #ifndef HYMN_CPU_CPU_EXP_H
 #define HYMN_CPU_CPU_EXP_H
 
 #include <stdint.h>
 
-/** exp(x) for x <= 0, relative error below 2e-7; NaN stays NaN. 0 below e^-69
- *  = 1e-30: what decays further is nothing beside numbers of order one, and
- *  its products would be denormal, which cost a hundred times a product.
- *  As cpu_exp, in half the instructions: one bound, and the rounding constant
- *  1.5 2^23 leaves the integer power of two in the low bits. */
+/** exp(x) for x <= 0 (a rounding error above is fine), relative error below
+ *  2e-7; NaN stays NaN. 0 below e^-69 = 1e-30: what decays further is nothing
+ *  beside numbers of order one, and its products would be denormal, which cost
+ *  a hundred times a product. Cody and Waite's reduction, Taylor polynomial of
+ *  degree 7 on [-ln2/2, ln2/2]; the rounding constant 1.5 2^23 leaves the
+ *  integer power of two in the low bits. */
 static inline float
 cpu_exp_neg(float x)
 {

@@ -4,13 +4,6 @@
 #define HYMN_CPU_CPU_SSD_H
 
 #include "cpu/cpu.h"
-#include "cpu/cpu_exp.h"
-
-/* Tokens of a chunk. The products inside a chunk cost 2 chunk d_head FLOPs a
- * token and head, those with the state 4 d_head d_state. Measured with d_head
- * 64, d_state 64 and 128: 128 takes 1.2 to 1.4 times as long; 32 takes 0.9 to
- * 1.1 times as long and twice the memory for states. */
-#define HY_SSD_CHUNK 64
 
 /** Chunks of n_tokens: rows of save[0], the states (n_heads, d_head, d_state)
  *  that enter them. A chunk that starts with a document has none: its row is
