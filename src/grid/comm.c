@@ -23,6 +23,8 @@ hy_agree(const hy_comm *comm, int code)
 {
   int in[2] = {code, comm->rank}, out[2];
 
+  if (comm->size == 1) /* also without MPI: --dry-run */
+    return code;
   MPI_Allreduce(in, out, 1, MPI_2INT, MPI_MAXLOC, comm->mpi);
   if (out[0] != 0)
     MPI_Bcast(hy_err_text(), HY_ERR_LEN, MPI_CHAR, out[1], comm->mpi);
