@@ -318,6 +318,8 @@ hy_source_load_info(hy_params *p, const hy_deck *d, const hy_grid *grid,
   if (!err && info) {
     info->fmt = rep.fmt;
     info->n_tensor = rep.n_tensor;
+    for (int i = 0; ckpt && i < p->plan->n_spec; i++)
+      info->n_tensor += hy_spec_n_tensor(p->plan->spec + i);
     rep.fmt = NULL;
     err = fill_info(info, p, d, ckpt, grid);
   }
