@@ -40,17 +40,26 @@ hy_trainer_free(hy_trainer *t)
   *t = (hy_trainer){0};
 }
 
+/* The first backward of a step replaces what the last step left. */
 static void
-clear_grads(hy_trainer *t)
+forget_grads(hy_params *p)
 {
-  hy_params *p = &t->model->params;
-
-#pragma omp parallel for num_threads(t->n_threads) schedule(dynamic, 1)
   for (int i = 0; i < p->n; i++)
-    if (p->ref[i].spec->kind == HY_WEIGHT)
-      memset(p->g + p->ref[i].at, 0,
-             (size_t)hy_shard_size(&p->ref[i].shard, p->ref[i].spec) *
-                 sizeof *p->g);
+    p->ref[i].t.has = 0;
+}
+
+/* A parameter that no backward has reached has the gradient 0. */
+static void
+settle_grads(hy_params *p)
+{
+  for (int i = 0; i < p->n; i++) {
+    hy_param_ref *r = &p->ref[i];
+
+    if (r->t.grad && !r->t.has)
+      memset(r->t.grad, 0,
+             (size_t)hy_shard_size(&r->shard, r->spec) * sizeof *p->g);
+    r->t.has = 1;
+  }
 }
 
 /* Forward and backward of every micro-batch; sums of this rank into l. */
@@ -156,9 +165,10 @@ hy_trainer_step(hy_trainer *t, const hy_batch_source *src, int64_t step,
   hy_batch b = {0};
   int err;
 
-  clear_grads(t);
+  forget_grads(&m->params);
   memset(t->count, 0, n_count(m) * sizeof *t->count);
   err = accumulate(t, src, &l, &b);
+  settle_grads(&m->params);
   if (err)
     return err;
   mean_losses(t, &b, &l, r);
