@@ -1,5 +1,6 @@
 # src/base: errors, memory, files, hashes, random numbers
 src_libhymn_a_SOURCES += \
+  src/base/clock.h \
   src/base/err.c src/base/err.h \
   src/base/file.c src/base/file.h \
   src/base/hash.c src/base/hash.h \

@@ -1,24 +1,15 @@
 #include "base/progress.h"
+#include "base/clock.h"
 
 #include <stdio.h>
-#include <time.h>
 #include <unistd.h>
 
 enum { WIDTH = 30 };
 
-static double
-now(void)
-{
-  struct timespec t;
-
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 void
 hy_progress_begin(hy_progress *p, const char *what, double total, int on)
 {
-  double t = now();
+  double t = hy_now();
 
   *p = (hy_progress){what, total > 0 ? total : 1, t, 0, on && isatty(2)};
   p->shown = t + 0.75; /* short work draws nothing */
@@ -33,7 +24,7 @@ hy_progress_at(hy_progress *p, double done)
 
   if (!p->on || done <= 0)
     return;
-  t = now();
+  t = hy_now();
   if (t - p->shown < 0.25)
     return;
   p->shown = t;

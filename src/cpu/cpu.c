@@ -1,4 +1,5 @@
 #include "cpu/cpu.h"
+#include "base/clock.h"
 #include "cpu/cpu_attention.h"
 #include "cpu/cpu_ssd.h"
 #include "op/cost.h"
@@ -6,7 +7,6 @@
 
 #include <cblas.h>
 #include <stdlib.h>
-#include <time.h>
 
 void
 cpu_init(void)
@@ -48,15 +48,6 @@ cpu_gemm_par(int n_threads, int ta, int tb, int64_t m, int64_t n, int64_t k,
   }
 }
 
-static double
-now(void)
-{
-  struct timespec t;
-
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + 1e-9 * (double)t.tv_nsec;
-}
-
 double
 cpu_sgemm_rate(int n_threads, int repeats)
 {
@@ -67,7 +58,7 @@ cpu_sgemm_rate(int n_threads, int repeats)
   for (int64_t i = 0; i < 2 * N * N; i++)
     m[i] = (float)(i % 17) - 8;
   for (int i = 0; i < 2 * repeats; i++) {
-    double t = now();
+    double t = hy_now();
 
     if (i % 2 == 0)
       cpu_gemm_par(n_threads, 0, 0, N, N, N, 1, a, N, b, N, 0, m + 2 * N * N,
@@ -79,7 +70,7 @@ cpu_sgemm_rate(int n_threads, int repeats)
       cpu_gemm(0, 0, N, N, N, 1, a, N, b, N, 0, m + 2 * N * N, N);
       cpu_init();
     }
-    t = now() - t;
+    t = hy_now() - t;
     best = t < best ? t : best;
   }
   free(m);

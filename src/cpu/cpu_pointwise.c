@@ -40,85 +40,73 @@ cpu_embedding_bwd(hy_ctx *c, hy_rec *r)
   }
 }
 
-void
-cpu_silu_fwd(hy_ctx *c, hy_rec *r)
+static inline float
+silu(float x)
 {
-  const hy_tensor *x = r->in[0], *y = r->out[0];
-  int64_t n = hy_cols(x);
-
-#pragma omp parallel for num_threads(c->n_threads) schedule(static)
-  for (int64_t t = 0; t < x->dim[0]; t++) {
-    const float *xt = hy_f32(x) + t * x->ld;
-    float *yt = hy_f32(y) + t * y->ld;
-
-#pragma omp simd
-    for (int64_t i = 0; i < n; i++)
-      yt[i] = xt[i] * cpu_sigmoid(xt[i]);
-  }
+  return x * cpu_sigmoid(x);
 }
 
-void
-cpu_silu_bwd(hy_ctx *c, hy_rec *r)
+static inline float
+silu_slope(float x)
 {
-  const hy_tensor *x = r->in[0], *y = r->out[0];
-  int64_t n = hy_cols(x);
-  int fresh = r->beta[0] == 0;
+  float s = cpu_sigmoid(x);
 
-  if (!x->grad)
-    return;
-#pragma omp parallel for num_threads(c->n_threads) schedule(static)
-  for (int64_t t = 0; t < x->dim[0]; t++) {
-    const float *xt = hy_f32(x) + t * x->ld, *dy = y->grad + t * y->ld;
-    float *dx = x->grad + t * x->ld;
-
-#pragma omp simd
-    for (int64_t i = 0; i < n; i++) {
-      float s = cpu_sigmoid(xt[i]), g = dy[i] * (s + xt[i] * s * (1 - s));
-
-      dx[i] = fresh ? g : dx[i] + g;
-    }
-  }
+  return s + x * s * (1 - s);
 }
 
-void
-cpu_relu2_fwd(hy_ctx *c, hy_rec *r)
+static inline float
+relu2(float x)
 {
-  const hy_tensor *x = r->in[0], *y = r->out[0];
-  int64_t n = hy_cols(x);
-
-#pragma omp parallel for num_threads(c->n_threads) schedule(static)
-  for (int64_t t = 0; t < x->dim[0]; t++) {
-    const float *xt = hy_f32(x) + t * x->ld;
-    float *yt = hy_f32(y) + t * y->ld;
-
-#pragma omp simd
-    for (int64_t i = 0; i < n; i++)
-      yt[i] = xt[i] <= 0 ? 0 : xt[i] * xt[i]; /* NaN stays NaN */
-  }
+  return x <= 0 ? 0 : x * x; /* NaN stays NaN */
 }
 
-void
-cpu_relu2_bwd(hy_ctx *c, hy_rec *r)
+static inline float
+relu2_slope(float x)
 {
-  const hy_tensor *x = r->in[0], *y = r->out[0];
-  int64_t n = hy_cols(x);
-  int fresh = r->beta[0] == 0;
-
-  if (!x->grad)
-    return;
-#pragma omp parallel for num_threads(c->n_threads) schedule(static)
-  for (int64_t t = 0; t < x->dim[0]; t++) {
-    const float *xt = hy_f32(x) + t * x->ld, *dy = y->grad + t * y->ld;
-    float *dx = x->grad + t * x->ld;
-
-#pragma omp simd
-    for (int64_t i = 0; i < n; i++) {
-      float g = xt[i] <= 0 ? 0 : 2 * xt[i] * dy[i];
-
-      dx[i] = fresh ? g : dx[i] + g;
-    }
-  }
+  return x <= 0 ? 0 : 2 * x;
 }
+
+/* The bodies of y = f(x): a macro, since a function pointer would keep the
+ * loops from being vectorised. */
+#define UNARY(op, f, slope)                                                    \
+  void cpu_##op##_fwd(hy_ctx *c, hy_rec *r)                                    \
+  {                                                                            \
+    const hy_tensor *x = r->in[0], *y = r->out[0];                             \
+    int64_t n = hy_cols(x);                                                    \
+                                                                               \
+    _Pragma("omp parallel for num_threads(c->n_threads) "                      \
+            "schedule(static)") for (int64_t t = 0; t < x->dim[0]; t++)        \
+    {                                                                          \
+      const float *xt = hy_f32(x) + t * x->ld;                                 \
+      float *yt = hy_f32(y) + t * y->ld;                                       \
+                                                                               \
+      _Pragma("omp simd") for (int64_t i = 0; i < n; i++) yt[i] = f(xt[i]);    \
+    }                                                                          \
+  }                                                                            \
+  void cpu_##op##_bwd(hy_ctx *c, hy_rec *r)                                    \
+  {                                                                            \
+    const hy_tensor *x = r->in[0], *y = r->out[0];                             \
+    int64_t n = hy_cols(x);                                                    \
+    int fresh = r->beta[0] == 0;                                               \
+                                                                               \
+    if (!x->grad)                                                              \
+      return;                                                                  \
+    _Pragma("omp parallel for num_threads(c->n_threads) "                      \
+            "schedule(static)") for (int64_t t = 0; t < x->dim[0]; t++)        \
+    {                                                                          \
+      const float *xt = hy_f32(x) + t * x->ld, *dy = y->grad + t * y->ld;      \
+      float *dx = x->grad + t * x->ld;                                         \
+                                                                               \
+      _Pragma("omp simd") for (int64_t i = 0; i < n; i++)                      \
+      {                                                                        \
+        float g = dy[i] * slope(xt[i]);                                        \
+                                                                               \
+        dx[i] = fresh ? g : dx[i] + g;                                         \
+      }                                                                        \
+    }                                                                          \
+  }
+UNARY(silu, silu, silu_slope)
+UNARY(relu2, relu2, relu2_slope)
 
 void
 cpu_softplus_fwd(hy_ctx *c, hy_rec *r)
