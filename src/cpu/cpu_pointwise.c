@@ -40,73 +40,95 @@ cpu_embedding_bwd(hy_ctx *c, hy_rec *r)
   }
 }
 
-static inline float
-silu(float x)
+/* y = f(x) a row at a time; the loop over a row is inside f, where it is
+ * vectorised. */
+static void
+rows_fwd(hy_ctx *c, hy_rec *r, void (*f)(float *y, const float *x, int64_t n))
 {
-  return x * cpu_sigmoid(x);
+  const hy_tensor *x = r->in[0], *y = r->out[0];
+
+#pragma omp parallel for num_threads(c->n_threads) schedule(static)
+  for (int64_t t = 0; t < x->dim[0]; t++)
+    f(hy_f32(y) + t * y->ld, hy_f32(x) + t * x->ld, hy_cols(x));
 }
 
-static inline float
-silu_slope(float x)
+/* dx = beta dx + f'(x) dy. */
+static void
+rows_bwd(hy_ctx *c, hy_rec *r,
+         void (*f)(float *dx, const float *x, const float *dy, int64_t n,
+                   int fresh))
 {
-  float s = cpu_sigmoid(x);
+  const hy_tensor *x = r->in[0], *y = r->out[0];
 
-  return s + x * s * (1 - s);
+  if (!x->grad)
+    return;
+#pragma omp parallel for num_threads(c->n_threads) schedule(static)
+  for (int64_t t = 0; t < x->dim[0]; t++)
+    f(x->grad + t * x->ld, hy_f32(x) + t * x->ld, y->grad + t * y->ld,
+      hy_cols(x), r->beta[0] == 0);
 }
 
-static inline float
-relu2(float x)
+static void
+silu_row(float *y, const float *x, int64_t n)
 {
-  return x <= 0 ? 0 : x * x; /* NaN stays NaN */
+#pragma omp simd
+  for (int64_t i = 0; i < n; i++)
+    y[i] = x[i] * cpu_sigmoid(x[i]);
 }
 
-static inline float
-relu2_slope(float x)
+static void
+silu_row_bwd(float *dx, const float *x, const float *dy, int64_t n, int fresh)
 {
-  return x <= 0 ? 0 : 2 * x;
-}
+#pragma omp simd
+  for (int64_t i = 0; i < n; i++) {
+    float s = cpu_sigmoid(x[i]), g = dy[i] * (s + x[i] * s * (1 - s));
 
-/* The bodies of y = f(x): a macro, since a function pointer would keep the
- * loops from being vectorised. */
-#define UNARY(op, f, slope)                                                    \
-  void cpu_##op##_fwd(hy_ctx *c, hy_rec *r)                                    \
-  {                                                                            \
-    const hy_tensor *x = r->in[0], *y = r->out[0];                             \
-    int64_t n = hy_cols(x);                                                    \
-                                                                               \
-    _Pragma("omp parallel for num_threads(c->n_threads) "                      \
-            "schedule(static)") for (int64_t t = 0; t < x->dim[0]; t++)        \
-    {                                                                          \
-      const float *xt = hy_f32(x) + t * x->ld;                                 \
-      float *yt = hy_f32(y) + t * y->ld;                                       \
-                                                                               \
-      _Pragma("omp simd") for (int64_t i = 0; i < n; i++) yt[i] = f(xt[i]);    \
-    }                                                                          \
-  }                                                                            \
-  void cpu_##op##_bwd(hy_ctx *c, hy_rec *r)                                    \
-  {                                                                            \
-    const hy_tensor *x = r->in[0], *y = r->out[0];                             \
-    int64_t n = hy_cols(x);                                                    \
-    int fresh = r->beta[0] == 0;                                               \
-                                                                               \
-    if (!x->grad)                                                              \
-      return;                                                                  \
-    _Pragma("omp parallel for num_threads(c->n_threads) "                      \
-            "schedule(static)") for (int64_t t = 0; t < x->dim[0]; t++)        \
-    {                                                                          \
-      const float *xt = hy_f32(x) + t * x->ld, *dy = y->grad + t * y->ld;      \
-      float *dx = x->grad + t * x->ld;                                         \
-                                                                               \
-      _Pragma("omp simd") for (int64_t i = 0; i < n; i++)                      \
-      {                                                                        \
-        float g = dy[i] * slope(xt[i]);                                        \
-                                                                               \
-        dx[i] = fresh ? g : dx[i] + g;                                         \
-      }                                                                        \
-    }                                                                          \
+    dx[i] = fresh ? g : dx[i] + g;
   }
-UNARY(silu, silu, silu_slope)
-UNARY(relu2, relu2, relu2_slope)
+}
+
+static void
+relu2_row(float *y, const float *x, int64_t n)
+{
+#pragma omp simd
+  for (int64_t i = 0; i < n; i++)
+    y[i] = x[i] <= 0 ? 0 : x[i] * x[i]; /* NaN stays NaN */
+}
+
+static void
+relu2_row_bwd(float *dx, const float *x, const float *dy, int64_t n, int fresh)
+{
+#pragma omp simd
+  for (int64_t i = 0; i < n; i++) {
+    float g = x[i] <= 0 ? 0 : 2 * x[i] * dy[i];
+
+    dx[i] = fresh ? g : dx[i] + g;
+  }
+}
+
+void
+cpu_silu_fwd(hy_ctx *c, hy_rec *r)
+{
+  rows_fwd(c, r, silu_row);
+}
+
+void
+cpu_silu_bwd(hy_ctx *c, hy_rec *r)
+{
+  rows_bwd(c, r, silu_row_bwd);
+}
+
+void
+cpu_relu2_fwd(hy_ctx *c, hy_rec *r)
+{
+  rows_fwd(c, r, relu2_row);
+}
+
+void
+cpu_relu2_bwd(hy_ctx *c, hy_rec *r)
+{
+  rows_bwd(c, r, relu2_row_bwd);
+}
 
 void
 cpu_softplus_fwd(hy_ctx *c, hy_rec *r)
