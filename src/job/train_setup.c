@@ -9,6 +9,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 static int
 need_path(const char *value, const char *key, const char *what)
@@ -227,6 +228,27 @@ load_weights(hy_train *r, const char *resume)
   return err;
 }
 
+/* The deck as text for a file in job.dir. Paths of a deck are relative to its
+ * folder, those of *d to the current one: they become absolute. */
+static int
+resolved_text(const hy_deck *d, hy_buf *text)
+{
+  char *cwd = getcwd(NULL, 0);
+  hy_deck *here = hy_malloc(sizeof *here);
+  hy_buf old = {0};
+  int err;
+
+  hy_deck_init(here);
+  hy_deck_print(d, &old, 1);
+  err = hy_deck_parse(here, old.data, "resolved deck", cwd);
+  hy_deck_print(here, text, 1);
+  hy_deck_free(here);
+  free(here);
+  free(old.data);
+  free(cwd);
+  return err;
+}
+
 static int
 open_run_dir(hy_train *r)
 {
@@ -238,11 +260,11 @@ open_run_dir(hy_train *r)
   if (r->grid->world.rank != 0)
     return HY_OK;
   err = hy_make_dirs(d->job.dir);
-  if (err)
-    return err;
-  hy_deck_print(d, &text, 1);
+  if (!err)
+    err = resolved_text(d, &text);
   path = hy_path_join(d->job.dir, "resolved.nml");
-  err = hy_file_write(path, text.data, text.len);
+  if (!err)
+    err = hy_file_write(path, text.data, text.len);
   free(path);
   free(text.data);
   if (!err && r->source.folder) /* a checkpoint here is complete to use */
