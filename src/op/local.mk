@@ -20,3 +20,8 @@ src_op_test_tape_SOURCES = src/op/test_tape.c src/cpu/test_op.h
 src_op_test_tape_LDADD = $(HYMN_TEST_LIBS)
 src_op_test_tape_LDFLAGS = -Wl,--wrap=malloc -Wl,--wrap=calloc \
   -Wl,--wrap=realloc -Wl,--wrap=aligned_alloc
+
+hymn_unit_tests += src/op/test_region_mpi
+src_op_test_region_mpi_SOURCES = src/op/test_region_mpi.c \
+  src/model/test_tiny.h src/cpu/test_op.h
+src_op_test_region_mpi_LDADD = $(HYMN_TEST_LIBS)
