@@ -7,6 +7,7 @@
 #include "base/err.h"
 #include "grid/share.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -255,6 +256,7 @@ run_mpi(int n, char **arg)
   hy_comm world;
   int err, level;
 
+  signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is an error of write */
   /* MPI is called outside of OpenMP regions only */
   MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &level);
   world = hy_comm_of(MPI_COMM_WORLD);
