@@ -36,3 +36,5 @@ EXTRA_DIST += \
   regression/fixtures/tokenizer/invalid_utf8.jsonl \
   regression/fixtures/tokenizer/tokenizer.json \
   regression/fixtures/tokenizer/tokenizer_config.json
+
+dist_input_DATA += input/tokenize.nml

@@ -18,3 +18,5 @@ EXTRA_DIST += src/job/jobs.def
 
 TESTS += src/job/test_cli.sh
 EXTRA_DIST += src/job/test_cli.sh
+
+dist_input_DATA += input/bench.nml input/pretrain.nml

@@ -7,3 +7,5 @@ src_libhymn_a_SOURCES += \
   src/verify/compare_decode.c \
   src/verify/compare_forward.c \
   src/verify/compare_train.c
+
+dist_input_DATA += input/compare.nml

@@ -1,0 +1,72 @@
+#!/bin/sh
+# oracle.sh: the reference cases through `compare`: those of oracle/ here on 1,
+# 2 and 3 ranks (some of which then have no rows), and all of $ORACLE on 1 and 2.
+. "$(dirname "$0")/lib.sh"
+
+deck=$top/input/compare.nml
+
+kind_of() {
+  sed -n 's/.*"kind" *: *"\([^"]*\)".*/\1/p' "$1" | head -n 1
+}
+
+# A case that this version computes: every tensor has to hold. Of another one:
+# refused by name, with one line.
+one_case() {
+  label=$1 dir=$2 n=$3
+  kind=$(kind_of "$dir/case.json")
+  run "$n" "$deck" compare.case="$dir"
+  case $kind in
+  forward | packed | mtp | decode | train)
+    if [ $rc = 0 ] && grep -q '^compare: .* within bounds' out; then
+      ok "$label, $n ranks: $(sed -n 's/^compare: //p' out)"
+    else
+      not_ok "$label, $n ranks" "exit code $rc"
+    fi
+    ;;
+  *)
+    if [ $rc = 4 ] && [ "$(grep -c '^hymn: error: ' err)" = 1 ] &&
+      grep -qi "$kind\|llama" err; then
+      ok "$label is refused by name (kind $kind)"
+    else
+      not_ok "$label is refused by name (kind $kind)" "exit code $rc"
+    fi
+    ;;
+  esac
+}
+
+unpack_cases
+for dir in "$cases"/*/; do
+  dir=${dir%/}
+  one_case "${dir##*/}" "$dir" 1
+  one_case "${dir##*/}" "$dir" 2
+done
+for case in hybrid hybrid_packed mtp train decode; do
+  one_case $case "$cases/$case" 3
+done
+
+# any folder and any file; the other spelling of the same config.json
+run 1 "$deck" model.from="$cases/latent_moe" \
+  compare.expected="$cases/latent_moe/expected.safetensors"
+test_that 'weights and expected file without a case.json' [ $rc = 0 ]
+cp -r "$cases/hybrid" lists
+mv lists/config.layers_block_type.json lists/config.json
+run 1 "$deck" model.from=lists compare.expected=lists/expected.safetensors
+test_that 'hybrid, config.json with lists of layer types' [ $rc = 0 ]
+
+# a wrong number is found: one weight of the folder with another sign
+cp -r "$cases/mamba_only" wrong
+at=$(($(wc -c <wrong/model.safetensors) - 4097))
+printf '\300' | dd of=wrong/model.safetensors bs=1 seek=$at conv=notrunc \
+  2>/dev/null
+run 1 "$deck" compare.case=wrong
+test_that 'compare finds a changed weight' [ $rc = 4 ]
+
+if [ -n "${ORACLE-}" ]; then
+  find "$ORACLE" -name case.json | sort >list
+  while read -r file; do
+    dir=$(dirname "$file")
+    one_case "${dir#"$ORACLE"/}" "$dir" 1
+    one_case "${dir#"$ORACLE"/}" "$dir" 2
+  done <list
+fi
+finish

@@ -1,0 +1,136 @@
+#!/bin/sh
+# text.sh: text to ids and back, packed data, sampling.
+. "$(dirname "$0")/lib.sh"
+unpack_cases
+tokens=$here/fixtures/tokenizer
+tokenize() {
+  need 1 "$top/input/tokenize.nml" tokenize.tokenizer="$tokens" \
+    tokenize.input="$1" tokenize.output="$2" "${3-tokenize.decode=.false.}"
+}
+
+# --- tokenize: every line of the vectors --------------------------------------
+vectors=$tokens/encode.jsonl
+sed 's/.*"ids": *\(\[[0-9, ]*\]\).*/{"ids":\1}/; s/, /,/g' "$vectors" >want
+tokenize "$vectors" got
+test_that "$(wc -l <want) lines of text to ids" cmp want got
+sed -e 's/.*"ids_plain": *\(\[[0-9, ]*\]\).*/{"ids":\1}/; t' \
+  -e 's/.*"ids": *\(\[[0-9, ]*\]\).*/{"ids":\1}/' "$vectors" | sed 's/, /,/g' \
+  >want
+tokenize "$vectors" got tokenize.plain=.true.
+test_that 'special tokens as plain text' cmp want got
+# ids to text: equal texts have equal ids, whatever the spelling in JSON
+sed 's/.*"text": *\("\([^"\\]\|\\.\)*"\).*/{"text":\1}/' "$tokens/decode.jsonl" \
+  >want.text
+tokenize "$tokens/decode.jsonl" got.text tokenize.decode=.true.
+tokenize want.text want tokenize.plain=.true.
+tokenize got.text got tokenize.plain=.true.
+test_that "$(wc -l <want) lines of ids to text" cmp want got
+
+# invalid bytes become U+FFFD and are counted
+printf '{"text":"\377"}\n{"text":"ok"}\n' >bad.jsonl
+tokenize bad.jsonl got
+test_that 'an invalid byte in JSON is replaced' \
+  eval "head -n 1 got | grep -qx '{\"ids\":\[203,155,153\]}'"
+test_that '... and counted' grep -q ' 1 invalid UTF-8' out
+
+# --- prepare --------------------------------------------------------------------
+prepare() {
+  n=$1 to=$2
+  shift 2
+  need "$n" "$here/decks/prepare.nml" prepare.output="$to" "$@"
+}
+for n in 1 2 4; do prepare $n packed.$n.h5; done
+test_that 'packed on 1 and 2 ranks: the same file' cmp packed.1.h5 packed.2.h5
+test_that 'packed on 1 and 4 ranks: the same file' cmp packed.1.h5 packed.4.h5
+
+# the same documents by other ways: gz, and ids as they are
+gzip -c "$here/fixtures/books.jsonl" >books.jsonl.gz
+gzip -c "$here/fixtures/play.txt" >play.txt.gz
+tokenize "$here/fixtures/books.jsonl" ids.jsonl
+prepare 2 gz.h5 prepare.input=books.jsonl.gz,play.txt.gz
+prepare 1 ids.h5 prepare.input=ids.jsonl
+prepare 2 text.h5 prepare.input="$here/fixtures/books.jsonl"
+test_that 'gz gives the same tokens' h5diff -q packed.1.h5 gz.h5 /tokens
+test_that 'ids give the same tokens' h5diff -q text.h5 ids.h5 /tokens
+
+{
+  printf 'caf\303\251 \377\376 end\n'
+  printf 'a lone \303 start\n'
+} >bad.txt
+prepare 2 bad.h5 prepare.input=bad.txt
+test_that 'invalid UTF-8 in text is counted' \
+  eval "'$hymn' --inspect bad.h5 | grep -q 'bad_utf8 3'"
+
+# --- generate: the greedy tokens of the decode case -----------------------------
+decode=$cases/decode/expected.safetensors
+# ints FILE NAME: an int64 tensor of a safetensors file.
+ints() {
+  head=$(od -An -t u8 -N 8 "$1" | tr -d ' ')
+  set -- "$1" $(dd if="$1" bs=1 skip=8 count="$head" 2>/dev/null |
+    sed "s/.*\"$2\":{[^}]*\"data_offsets\":\[\([0-9]*\),\([0-9]*\)\].*/\1 \2/")
+  od -An -v -t d8 -w8 -j $((8 + head + $2)) -N $(($3 - $2)) "$1" | tr -d ' '
+}
+as_line() { awk '{ s = s sep $1; sep = "," } END { print "{\"ids\":[" s "]}" }'; }
+
+ints "$decode" prompt_ids | as_line >prompt.jsonl
+ints "$decode" generated_ids | as_line >want
+ids() { sed 's/.*\("ids":\[[0-9,]*\]\).*/{\1}/' "$1"; }
+generate() {
+  n=$1 to=$2
+  shift 2
+  need "$n" "$here/decks/generate.nml" generate.output="$to" "$@"
+}
+generate 1 got model.from="$cases/hybrid" generate.input=prompt.jsonl
+test_that '32 greedy tokens' cmp want got
+
+# three prompts of unequal length, in one batch, one by one, on more ranks
+rows=$(ints "$decode" batch.prompt_lens | wc -l)
+width=$(($(ints "$decode" batch.prompt_ids | wc -l) / rows))
+new=$(($(ints "$decode" batch.generated_ids | wc -l) / rows))
+: >three.jsonl
+: >want
+for row in $(seq "$rows"); do
+  len=$(ints "$decode" batch.prompt_lens | sed -n "${row}p")
+  ints "$decode" batch.prompt_ids | sed -n "$(((row - 1) * width + 1)),\$p" |
+    head -n "$len" | as_line >>three.jsonl
+  ints "$decode" batch.generated_ids |
+    sed -n "$(((row - 1) * new + 1)),$((row * new))p" | as_line >>want
+done
+for n in 1 2 3; do
+  generate $n got model.from="$cases/hybrid" generate.input=three.jsonl \
+    generate.max_new="$new"
+  test_that "$rows prompts of unequal length on $n ranks" cmp want got
+done
+generate 1 got model.from="$cases/hybrid" generate.input=three.jsonl \
+  generate.max_new="$new" generate.batch=1
+test_that "$rows prompts one by one" cmp want got
+
+# sampling: a function of the seed
+sample() {
+  n=$1 to=$2
+  shift 2
+  generate "$n" "$to" model.from="$cases/hybrid" generate.input=three.jsonl \
+    generate.temperature=1.0 generate.top_k=200 generate.top_p=0.95 "$@"
+}
+sample 1 one job.seed=5
+sample 1 again job.seed=5
+sample 3 ranks job.seed=5
+sample 2 single job.seed=5 generate.batch=1
+sample 1 other job.seed=6
+test_that 'a seed gives the same samples again' cmp one again
+test_that '... on any number of ranks' cmp one ranks
+test_that '... and in any batch' cmp one single
+test_that 'another seed gives others' eval '! cmp -s one other'
+
+# text: from a model that was trained on it
+need 2 "$here/decks/text.nml" data.train=packed.1.h5 job.dir=train \
+  ckpt.save_every=24
+need 1 "$here/decks/generate.nml" model.from=train generate.tokenizer="$tokens" \
+  generate.prompt='First Citizen:' generate.output=''
+test_that 'a text prompt is continued' grep -q '^First Citizen:' out
+printf '{"text":"First Citizen:"}\n{"text":"He said"}\n' >two.jsonl
+generate 2 got model.from=train generate.tokenizer="$tokens" \
+  generate.input=two.jsonl
+test_that 'text and ids come out, a line for a line' \
+  [ "$(grep -c '"text".*"ids"\|"ids".*"text"' got)" = 2 ]
+finish
