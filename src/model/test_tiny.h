@@ -252,6 +252,67 @@ tiny_grads(const tiny *x)
   return g;
 }
 
+/* --- the same model and batch on more ranks ------------------------------ */
+
+/** Rows of this dp rank out of n_rows, documents of 4 tokens in each. */
+static inline hy_batch
+tiny_rows(const hy_grid *g, int64_t n_rows, int64_t seq_len, int n_ahead)
+{
+  int64_t first = n_rows * g->dp.rank / g->dp.size;
+  int64_t end = n_rows * (g->dp.rank + 1) / g->dp.size;
+  hy_batch all = tiny_batch(n_rows, seq_len, n_ahead);
+  hy_batch mine = tiny_batch(end - first, seq_len, n_ahead);
+
+  test_seed = 9;
+  for (int64_t r = 0; r < n_rows; r++) {
+    const int32_t *id = tiny_ids(seq_len);
+
+    for (int64_t at = 0; at < seq_len; at += 4) {
+      int64_t n = at + 4 < seq_len ? 4 : seq_len - at;
+
+      tiny_put(&all, r * seq_len + at, id + at, n);
+      if (r >= first && r < end)
+        tiny_put(&mine, (r - first) * seq_len + at, id + at, n);
+    }
+  }
+  tiny_close(&all);
+  tiny_close(&mine);
+  tiny_share(&mine, &all);
+  return mine;
+}
+
+/** Element k of the rank's piece in the whole tensor; one block, cut along
+ *  dimension 0 or 1. */
+static inline int64_t
+tiny_global(const hy_spec *s, const hy_grid *g, int64_t k)
+{
+  int64_t cols = s->dim[1] * s->dim[2] * s->dim[3], n = g->tp.size;
+
+  if (s->split < 0)
+    return k;
+  if (s->split == 0)
+    return k + g->tp.rank * (s->dim[0] / n) * cols;
+  cols /= n;
+  return k / cols * cols * n + g->tp.rank * cols + k % cols;
+}
+
+/** The same model on this grid, its pieces cut from the whole one. */
+static inline tiny *
+tiny_piece(const tiny *whole, const hy_grid *g, int64_t n_rows, int64_t seq_len)
+{
+  tiny *x = test_alloc(1, sizeof *x);
+
+  x->cfg = whole->cfg;
+  tiny_open(x, g, 1, n_rows, seq_len);
+  for (int i = 0; i < x->m.plan.n_spec; i++) {
+    const hy_param_ref *p = &x->m.params.ref[i], *q = &whole->m.params.ref[i];
+
+    for (int64_t k = 0; k < hy_shard_size(&p->shard, p->spec); k++)
+      hy_f32(&p->t)[k] = hy_f32(&q->t)[tiny_global(p->spec, g, k)];
+  }
+  return x;
+}
+
 /** Largest over the parameters of max |a - b| / (max |b| + floor); `floor`
  *  keeps rounding of a vanishing gradient from counting. */
 static inline double

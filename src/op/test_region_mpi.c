@@ -7,65 +7,6 @@ enum { ROWS = 4, LEN = 11 };
 
 static hy_comm world; /* set once in main */
 
-/* Rows of this dp rank out of the global batch, each two documents. */
-static hy_batch
-my_rows(const hy_grid *g, int64_t n_rows, int n_ahead)
-{
-  int64_t first = n_rows * g->dp.rank / g->dp.size;
-  int64_t end = n_rows * (g->dp.rank + 1) / g->dp.size;
-  hy_batch all = tiny_batch(n_rows, LEN, n_ahead);
-  hy_batch mine = tiny_batch(end - first, LEN, n_ahead);
-
-  test_seed = 9;
-  for (int64_t r = 0; r < n_rows; r++) {
-    const int32_t *id = tiny_ids(LEN);
-
-    for (int64_t at = 0; at < LEN; at += 4) {
-      int64_t n = at + 4 < LEN ? 4 : LEN - at;
-
-      tiny_put(&all, r * LEN + at, id + at, n);
-      if (r >= first && r < end)
-        tiny_put(&mine, (r - first) * LEN + at, id + at, n);
-    }
-  }
-  tiny_close(&all);
-  tiny_close(&mine);
-  tiny_share(&mine, &all);
-  return mine;
-}
-
-/* Element k of the rank's piece in the whole tensor; one block, cut along
- * dimension 0 or 1. */
-static int64_t
-global_index(const hy_spec *s, const hy_grid *g, int64_t k)
-{
-  int64_t cols = s->dim[1] * s->dim[2] * s->dim[3], n = g->tp.size;
-
-  if (s->split < 0)
-    return k;
-  if (s->split == 0)
-    return k + g->tp.rank * (s->dim[0] / n) * cols;
-  cols /= n;
-  return k / cols * cols * n + g->tp.rank * cols + k % cols;
-}
-
-/* The same model on this grid, its pieces cut from the whole one. */
-static tiny *
-piece_of(const tiny *whole, const hy_grid *g)
-{
-  tiny *x = test_alloc(1, sizeof *x);
-
-  x->cfg = whole->cfg;
-  tiny_open(x, g, 1, ROWS, LEN);
-  for (int i = 0; i < x->m.plan.n_spec; i++) {
-    const hy_param_ref *p = &x->m.params.ref[i], *q = &whole->m.params.ref[i];
-
-    for (int64_t k = 0; k < hy_shard_size(&p->shard, p->spec); k++)
-      hy_f32(&p->t)[k] = hy_f32(&q->t)[global_index(p->spec, g, k)];
-  }
-  return x;
-}
-
 static const char *
 axes(const hy_spec *s)
 {
@@ -85,7 +26,7 @@ compare(const tiny *x, const tiny *whole, const hy_grid *g, double bound)
     if (p->spec->kind != HY_WEIGHT)
       continue;
     for (int64_t k = 0; k < hy_shard_size(&p->shard, p->spec); k++) {
-      double want = (double)q->t.grad[global_index(p->spec, g, k)];
+      double want = (double)q->t.grad[tiny_global(p->spec, g, k)];
 
       diff = fmax(diff, fabs((double)p->t.grad[k] - want));
       top = fmax(top, fabs(want));
@@ -110,9 +51,9 @@ check(const char *pattern, int tp, int64_t n_rows, double bound)
   double sum[2];
 
   assert_int_equal(hy_grid_new(&g, MPI_COMM_WORLD, &d), 0);
-  x = piece_of(whole, &g);
-  b = my_rows(&tiny_one_rank, n_rows, x->m.plan.n_depth);
-  mine = my_rows(&g, n_rows, x->m.plan.n_depth);
+  x = tiny_piece(whole, &g, ROWS, LEN);
+  b = tiny_rows(&tiny_one_rank, n_rows, LEN, x->m.plan.n_depth);
+  mine = tiny_rows(&g, n_rows, LEN, x->m.plan.n_depth);
   tiny_step(whole, &b);
   tiny_step(x, &mine);
   sum[0] = x->l.ce;
@@ -167,7 +108,7 @@ test_bits(void **state)
 
   (void)state;
   assert_int_equal(hy_grid_new(&g, MPI_COMM_WORLD, &d), 0);
-  b = my_rows(&g, ROWS, 0);
+  b = tiny_rows(&g, ROWS, LEN, 0);
   tiny_step(x, &b);
   hy_reduce_grads(p, &g, scratch);
   of_first = tiny_grads(x);

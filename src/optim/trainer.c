@@ -88,7 +88,7 @@ diverged(hy_trainer *t, int64_t step, double loss)
   const char *bad = hy_grad_bad(&t->model->params);
   int err = HY_EDIVERGED;
 
-  /* the rank that made the bad number names the tensor */
+  /* gradients are summed already: each rank has what any of them had */
   if (bad)
     hy_fail(err,
             "step %lld: loss %g, gradient of %s is not finite; lower "
@@ -172,9 +172,9 @@ hy_trainer_step(hy_trainer *t, const hy_batch_source *src, int64_t step,
   if (err)
     return err;
   mean_losses(t, &b, &l, r);
+  hy_reduce_grads(&m->params, t->grid, t->scratch);
   if (!isfinite(r->loss + r->aux))
     return diverged(t, step, r->loss);
-  hy_reduce_grads(&m->params, t->grid, t->scratch);
   r->norm = hy_grad_norm(&m->params, t->grid);
   if (!isfinite(r->norm))
     return diverged(t, step, r->loss);
