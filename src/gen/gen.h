@@ -2,7 +2,8 @@
  *
  * Sequences live in slots. Each call appends new tokens to some of them, whole
  * prompts and single tokens alike, without padding; what it returns for one
- * sequence does not depend on the others. */
+ * sequence depends on the others only by rounding (BLAS rounds a row by its
+ * place among the rows of a call or of an expert). */
 #ifndef HYMN_GEN_GEN_H
 #define HYMN_GEN_GEN_H
 
