@@ -3,7 +3,7 @@
 #include "job/dry_run.h"
 #include "base/err.h"
 #include "base/file.h"
-#include "data/packed.h"
+#include "data/batch.h"
 #include "io/source.h"
 #include "layer/layer.h"
 #include "model/workspace.h"
@@ -200,24 +200,56 @@ plan_training(const hy_deck *d, const hy_grid *grid, int64_t seq_len)
   return HY_OK;
 }
 
+/* What a loader of this file would refuse. */
+static int
+check_source(const hy_deck *d, const char *source, int64_t *seq_len)
+{
+  hy_loader *l = NULL;
+  int err = hy_loader_new(&l, source, &d->data, d->model.vocab, 0, 0, &alone);
+
+  if (!err)
+    *seq_len = hy_loader_seq_len(l);
+  hy_loader_free(l);
+  return err;
+}
+
+static int
+check_data(const hy_deck *d, int64_t *seq_len)
+{
+  int64_t n = 0;
+  int err = check_source(d, d->data.train, seq_len);
+
+  if (err || !d->data.valid[0])
+    return err;
+  err = check_source(d, d->data.valid, &n);
+  if (!err && n != *seq_len)
+    err = hy_fail(HY_EDECK,
+                  "data.valid=%s: rows of %lld tokens, data.train has %lld; "
+                  "prepare both with the same prepare.seq_len",
+                  d->data.valid, (long long)n, (long long)*seq_len);
+  return err;
+}
+
 static int
 check_training(const hy_deck *d, int64_t *seq_len)
 {
-  hy_packed *packed = NULL;
+  int bench = !strcmp(d->job.kind, "bench");
+  hy_plan plan;
   int err = hy_lr_check(&d->optim);
 
   *seq_len = d->data.seq_len;
-  if (!err && !d->data.train[0] && strcmp(d->job.kind, "bench"))
+  if (!err && !d->data.train[0] && !bench)
     err = hy_fail(HY_EDECK, "data.train: not set; give a packed file made by "
                             "job.kind='prepare', or 'mock'");
-  if (!err && *seq_len == 0 && strcmp(d->data.train, "mock")) {
-    err = hy_packed_open(&packed, d->data.train, &alone);
-    if (!err)
-      *seq_len = hy_packed_seq_len(packed);
-    hy_packed_free(packed);
-  }
+  if (!err)
+    err = hy_plan_new(&plan, &d->model);
+  if (err)
+    return err;
+  hy_plan_free(&plan);
+  if (!bench)
+    err = check_data(d, seq_len);
   if (!err && *seq_len == 0)
-    err = hy_fail(HY_EDECK, "data.seq_len: not set, and mock data has none");
+    err = hy_fail(HY_EDECK, "data.seq_len: not set; job.kind='bench' needs it");
   return err;
 }
 
