@@ -7,7 +7,6 @@
 enum { E = 8, K = 3, N_DOCS = 3, LONGEST = 9, TOTAL = 15 };
 
 static const int64_t len[N_DOCS] = {5, LONGEST, 1};
-static hy_grid grid; /* of one rank, set once in main */
 
 /* --- naive versions ------------------------------------------------------ */
 
@@ -238,87 +237,14 @@ test_bias_rule(void **state)
   test_release();
 }
 
-static int
-get(void *arg, int64_t i, hy_batch *b)
-{
-  (void)i;
-  *b = *(const hy_batch *)arg;
-  return 0;
-}
-
-/* One step of the trainer (or a validation) over two micro-batches of this
- * layout; the biases have to follow the naive rule of its counts. */
-static void
-step(double rate, int valid)
-{
-  layout l[3];
-  tiny *x = tiny_new(PATTERN, 1, 2, TOTAL);
-  hy_params *p = &x->m.params;
-  float *before = test_alloc(p->n_total, sizeof *before);
-  hy_batch_source src = {2, get, &l[2].b};
-  hy_step_result result = {0};
-  hy_trainer t;
-  int moved = 0;
-
-  make_all(l);
-  tiny_step(x, &l[2].b);
-  memcpy(before, p->w, p->n_total * sizeof *before);
-  x->cfg.bias_rate = rate;
-  assert_int_equal(
-      hy_trainer_new(&t, &x->m, &grid, 1, 2, TOTAL, HY_WS_TRAIN | HY_WS_VALID),
-      0);
-  if (valid)
-    assert_int_equal(hy_trainer_valid(&t, &src, &result.loss), 0);
-  else
-    assert_int_equal(hy_trainer_step(&t, &src, 1, 0, &result), 0);
-  for (int i = 0; i < p->n; i++) {
-    const hy_spec *s = p->ref[i].spec;
-    const int64_t *count = x->count + s->layer * E;
-    int64_t sum = 0;
-
-    for (int e = 0; s->kind == HY_STATISTIC && e < E; e++)
-      sum += count[e];
-    for (int e = 0; s->kind == HY_STATISTIC && e < E; e++) {
-      double over = (double)count[e] - (double)sum / E;
-      float move = over > 0 ? -1.0f : over < 0 ? 1.0f : 0.0f;
-      size_t at = p->ref[i].at + (size_t)e;
-
-      moved += move != 0.0f;
-      assert_true(p->w[at] == before[at] + (valid ? 0.0f : move * (float)rate));
-      assert_true(valid || t.count[s->layer * E + e] == 2 * count[e]);
-    }
-  }
-  assert_true(moved > E);
-  hy_trainer_free(&t);
-  tiny_free(x);
-  test_release();
-}
-
-static void
-test_bias_step(void **state)
-{
-  (void)state;
-  step(1e-3, 0);
-  step(0, 0);
-  step(1e-3, 1);
-}
-
 int
-main(int argc, char **argv)
+main(void)
 {
   const struct CMUnitTest test[] = {
       cmocka_unit_test(test_aux_layouts),
       cmocka_unit_test(test_model),
       cmocka_unit_test(test_bias_rule),
-      cmocka_unit_test(test_bias_step),
   };
-  hy_deck_grid layout_of_one = {.tp = 1, .ep = 1, .cp = 1, .pp = 1};
-  int failed;
 
-  MPI_Init(&argc, &argv);
-  hy_grid_new(&grid, MPI_COMM_SELF, &layout_of_one);
-  failed = cmocka_run_group_tests(test, NULL, NULL);
-  hy_grid_free(&grid);
-  MPI_Finalize();
-  return failed;
+  return cmocka_run_group_tests(test, NULL, NULL);
 }

@@ -21,7 +21,8 @@ get(void *arg, int64_t i, hy_batch *b)
 static void
 open_trainer(hy_trainer *t, tiny *x, const hy_grid *g)
 {
-  assert_int_equal(hy_trainer_new(t, &x->m, g, 1, ROWS, LEN, HY_WS_TRAIN), 0);
+  assert_int_equal(
+      hy_trainer_new(t, &x->m, g, 1, ROWS, LEN, HY_WS_TRAIN | HY_WS_VALID), 0);
   t->opt.beta1 = 0.9;
   t->opt.beta2 = 0.95;
   t->opt.eps = 1e-3; /* else rounding of tiny gradients decides */
@@ -90,6 +91,80 @@ test_steps(void **state)
   check("ME*-/*E", 1, 1); /* ranks without rows */
   if (world.size > 1)
     check("--/-", 2, 3);
+}
+
+/* --- correction bias ----------------------------------------------------- */
+
+/* Biases against the naive rule; returns how many have to move. */
+static int
+moves(const hy_param_ref *r, const float *before, const int64_t *count,
+      float rate)
+{
+  int64_t n = r->spec->dim[0];
+  double mean = 0.0;
+  int moved = 0;
+
+  for (int64_t e = 0; e < n; e++)
+    mean += (double)count[e] / (double)n;
+  for (int64_t e = 0; e < n; e++) {
+    double over = (double)count[e] - mean;
+    float sign = over > 1e-9 ? -1.0f : over < -1e-9 ? 1.0f : 0.0f;
+
+    moved += sign != 0.0f;
+    assert_true(hy_f32(&r->t)[e] == before[e] + sign * rate);
+  }
+  return moved;
+}
+
+/* One step of the trainer (or a validation) over two micro-batches;
+ * the biases have to follow the rule of their counts. */
+static void
+bias_step(double rate, int valid)
+{
+  tiny *x = tiny_new("ME*E/*E", 1, ROWS, LEN);
+  hy_batch b = tiny_batch(2, LEN, 2);
+  int64_t n_experts = x->cfg.n_experts;
+  hy_params *p = &x->m.params;
+  float *before = test_alloc(p->n_total, sizeof *before);
+  hy_batch_source src = {2, get, &b};
+  hy_step_result result = {0};
+  hy_trainer t;
+  int moved = 0;
+
+  test_seed = 6;
+  tiny_put(&b, 0, tiny_ids(7), 7); /* 7 of 22 are padding */
+  tiny_put(&b, LEN + 2, tiny_ids(8), 8);
+  tiny_close(&b);
+  tiny_step(x, &b);
+  memcpy(before, p->w, p->n_total * sizeof *before);
+  x->cfg.bias_rate = rate;
+  open_trainer(&t, x, &one);
+  if (valid)
+    assert_int_equal(hy_trainer_valid(&t, &src, &result.loss), 0);
+  else
+    assert_int_equal(hy_trainer_step(&t, &src, 1, 0, &result), 0);
+  for (int i = 0; i < p->n; i++)
+    if (p->ref[i].spec->kind == HY_STATISTIC) {
+      int64_t first = p->ref[i].spec->layer * n_experts;
+
+      for (int64_t e = 0; e < n_experts; e++)
+        assert_true(valid || t.count[first + e] == 2 * x->count[first + e]);
+      moved += moves(&p->ref[i], before + p->ref[i].at, x->count + first,
+                     valid ? 0.0f : (float)rate);
+    }
+  assert_true(moved > n_experts);
+  hy_trainer_free(&t);
+  tiny_free(x);
+  test_release();
+}
+
+static void
+test_bias_step(void **state)
+{
+  (void)state;
+  bias_step(1e-3, 0);
+  bias_step(0, 0);
+  bias_step(1e-3, 1);
 }
 
 /* --- not finite ---------------------------------------------------------- */
@@ -183,9 +258,8 @@ int
 main(int argc, char **argv)
 {
   const struct CMUnitTest test[] = {
-      cmocka_unit_test(test_steps),
-      cmocka_unit_test(test_loss),
-      cmocka_unit_test(test_gradient),
+      cmocka_unit_test(test_steps),  cmocka_unit_test(test_bias_step),
+      cmocka_unit_test(test_loss),   cmocka_unit_test(test_gradient),
       cmocka_unit_test(test_source),
   };
   hy_deck_grid d = {.tp = 1, .ep = 1, .cp = 1, .pp = 1};
