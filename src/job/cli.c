@@ -7,6 +7,8 @@
 #include "base/err.h"
 #include "grid/share.h"
 
+#include <dlfcn.h>
+#include <link.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -250,6 +252,28 @@ run_deck(hy_deck *deck, const hy_comm *world, int n, char **arg)
 }
 
 static int
+find_pmix(struct dl_phdr_info *lib, size_t size, void *path)
+{
+  (void)size;
+  if (lib->dlpi_name && strstr(lib->dlpi_name, "/mca_pmix_"))
+    snprintf(path, HY_ERR_LEN, "%s", lib->dlpi_name);
+  return 0;
+}
+
+/* Open MPI 4.1 unloads its PMIx component in MPI_Finalize while a thread may
+ * still be about to call into it: one good run in some hundred on a busy
+ * machine ended with SIGSEGV (open-mpi/ompi#10117). It stays loaded. */
+static void
+keep_pmix(void)
+{
+  char path[HY_ERR_LEN] = "";
+
+  dl_iterate_phdr(find_pmix, path);
+  if (*path)
+    dlopen(path, RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE);
+}
+
+static int
 run_mpi(int n, char **arg)
 {
   hy_deck *deck = hy_malloc(sizeof *deck);
@@ -259,6 +283,7 @@ run_mpi(int n, char **arg)
   signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is an error of write */
   /* MPI is called outside of OpenMP regions only */
   MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &level);
+  keep_pmix();
   world = hy_comm_of(MPI_COMM_WORLD);
   setvbuf(stdout, NULL, _IOLBF, 0); /* step lines reach a log as they come */
   hy_deck_init(deck);
