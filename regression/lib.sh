@@ -35,7 +35,7 @@ not_ok() {
   {
     echo "command: ${ran-}"
     tail -n 3 out
-    grep -v "^ *$" err | head -n 5
+    grep -v "^ *$" err | head -n 12
   } 2>/dev/null | sed 's/^/        /'
 }
 
