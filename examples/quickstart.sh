@@ -88,5 +88,5 @@ say "done in $(($(date +%s) - begun)) s:" \
 say "results in $out"
 say "  model/step_*.h5 checkpoint, model/loss.png, model/history.csv," \
   "sample.txt"
-say "more text: $hymn $decks/generate.nml model.from=$out/model" \
+say "more text: '$hymn' '$decks/generate.nml' model.from='$out/model'" \
   "generate.prompt='Dear reader' job.seed=2"
