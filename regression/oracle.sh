@@ -66,7 +66,11 @@ if [ -n "${ORACLE-}" ]; then
   while read -r file; do
     dir=$(dirname "$file")
     one_case "${dir#"$ORACLE"/}" "$dir" 1
-    one_case "${dir#"$ORACLE"/}" "$dir" 2
+    case $kind in
+    forward | packed | mtp | decode | train)
+      one_case "${dir#"$ORACLE"/}" "$dir" 2
+      ;;
+    esac
   done <list
 fi
 finish

@@ -130,8 +130,13 @@ hy_case_read(hy_case *k, const char *dir)
     err = hy_fail(HY_EFILE, "%s:%d: not JSON: %s", path, why.line, why.text);
   kind = json_string_value(json_object_get(root, "kind"));
   ckpt = json_string_value(json_object_get(root, "checkpoint"));
-  if (!err && (!kind || !ckpt))
-    err = hy_fail(HY_EDATA, "%s: no %s", path, kind ? "checkpoint" : "kind");
+  if (!err && !kind)
+    err = hy_fail(HY_EDATA, "%s: no kind; compare takes cases of weights", path);
+  if (!err && !ckpt)
+    err = hy_fail(HY_EDATA,
+                  "%s: a case of kind '%s' without a checkpoint; this version "
+                  "has forward, packed, mtp, train and decode",
+                  path, kind);
   if (!err) {
     snprintf(k->kind, sizeof k->kind, "%s", kind);
     k->checkpoint = hy_path_join(dir, ckpt);
