@@ -24,6 +24,9 @@ for job in prepare tokenize pretrain generate import export compare; do
   says "--jobs names $job" "^ *$job " 1 --jobs
 done
 
+test_that 'doc/keys.txt is what --keys prints' \
+  sh "$top/doc/keys.sh" --check "$hymn"
+
 # every ready deck passes --dry-run once it is told the weights
 unpack_cases
 for f in "$top"/input/*.nml; do

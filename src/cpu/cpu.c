@@ -16,6 +16,16 @@ cpu_init(void)
 #endif
 }
 
+const char *
+cpu_blas_kernels(void)
+{
+#ifdef HAVE_OPENBLAS_SET_NUM_THREADS
+  return openblas_get_corename();
+#else
+  return "";
+#endif
+}
+
 void
 cpu_gemm(int ta, int tb, int64_t m, int64_t n, int64_t k, float alpha,
          const float *a, int64_t lda, const float *b, int64_t ldb, float beta,

@@ -14,6 +14,10 @@
 #include <stdint.h>
 #include <string.h>
 
+/** Name of the product kernels that the BLAS library runs ("Haswell" is AVX2,
+ *  "SkylakeX" and later AVX-512), "" where it does not say. */
+const char *cpu_blas_kernels(void);
+
 /** FLOP/s of the fastest of `repeats` square products of 1536 rows on
  *  n_threads, the larger of our split and the library's own threads: the limit
  *  that benchmarks divide by. */

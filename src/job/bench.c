@@ -148,8 +148,9 @@ bench_run(hy_deck *d, const hy_grid *grid)
   flops = (plan.cost.fwd + plan.cost.bwd) /
           (double)(d->data.micro_batch * d->data.seq_len);
   hy_ctx_free(&plan);
-  printf("parameters %lld  FLOP/token %.3e  threads %d\n",
-         (long long)hy_plan_n_params(&model.plan), flops, n_threads);
+  printf("parameters %lld  FLOP/token %.3e  threads %d  BLAS kernels %s\n",
+         (long long)hy_plan_n_params(&model.plan), flops, n_threads,
+         cpu_blas_kernels());
   err = hy_trainer_new(&t, &model, grid, n_threads, d->data.micro_batch,
                        d->data.seq_len, HY_WS_TRAIN);
   t.opt.beta1 = d->optim.betas.v[0];
