@@ -240,12 +240,13 @@ cpu_seq_aux_fwd(hy_ctx *c, hy_rec *r)
 
   (void)c;
   while (t < x->dim[0]) {
+    int32_t doc = r->attr.seq_start[t];
     int64_t first = t, n_real = 0;
     float *a = hy_f32(r->save[0]) + first * n;
 
     memset(a, 0, (size_t)n * sizeof *a); /* counts, then factors */
     memset(sum, 0, (size_t)n * sizeof *sum);
-    for (; t < x->dim[0] && r->attr.seq_start[t] == first; t++) {
+    for (; t < x->dim[0] && r->attr.seq_start[t] == doc; t++) {
       const float *logit = hy_f32(x) + t * x->ld;
       float s = 0;
 

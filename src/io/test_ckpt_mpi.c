@@ -44,7 +44,7 @@ is_whole(const rig *r, int with_optim)
   rig_new(&q, &world, r->grid.tp.size, NULL);
   for (int i = 0; i < r->p.n; i++) {
     const hy_param_ref *a = r->p.ref + i, *b = q.p.ref + i;
-    size_t n = hy_bytes(HY_F32, hy_shard_size(&a->shard, a->spec));
+    size_t n = hy_bytes(HY_F32, hy_shard_size(&a->shard));
 
     ok &= !memcmp(r->p.w + a->at, q.p.w + b->at, n);
     if (a->spec->kind != HY_WEIGHT)

@@ -23,7 +23,7 @@ save(const hy_deck *d, const hy_params *p, const hy_grid *grid,
   err = hy_hf_export(p, d->job.dir, &opt, grid, &n);
   if (!err && grid->world.rank == 0)
     printf("exported %s: %lld tensors, %lld parameters\n"
-           "content  %s\n"
+           "source   %s\n"
            "wrote    %s\n",
            d->model.from, (long long)n, (long long)hy_plan_n_params(p->plan),
            info->content, d->job.dir);

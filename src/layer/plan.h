@@ -65,7 +65,7 @@ void hy_shard_of(hy_shard *s, const hy_spec *spec, const hy_grid *grid);
 
 /** Elements of a spec (global), of a shard (local). */
 int64_t hy_spec_size(const hy_spec *spec);
-int64_t hy_shard_size(const hy_shard *s, const hy_spec *spec);
+int64_t hy_shard_size(const hy_shard *s);
 
 typedef struct hy_layer_type hy_layer_type;
 

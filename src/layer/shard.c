@@ -34,8 +34,7 @@ hy_shard_of(hy_shard *s, const hy_spec *spec, const hy_grid *grid)
 }
 
 int64_t
-hy_shard_size(const hy_shard *s, const hy_spec *spec)
+hy_shard_size(const hy_shard *s)
 {
-  (void)spec;
   return s->dim[0] * s->dim[1] * s->dim[2] * s->dim[3];
 }

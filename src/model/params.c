@@ -21,7 +21,7 @@ place(hy_params *p, int i, hy_param_ref *r, const hy_grid *grid)
   r->spec = spec;
   hy_shard_of(&r->shard, spec, grid);
   r->at = p->n_total;
-  p->n_total += padded(hy_shard_size(&r->shard, spec));
+  p->n_total += padded(hy_shard_size(&r->shard));
   r->t = (hy_tensor){.fmt = HY_F32, .n_dim = spec->n_dim};
   memcpy(r->t.dim, r->shard.dim, sizeof r->t.dim);
   r->t.ld = hy_cols(&r->t);

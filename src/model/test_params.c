@@ -173,7 +173,7 @@ same_slice(const hy_param_ref *part, const hy_param_ref *whole, int r, int n)
                           (size_t)inner * sizeof *from);
       at += inner;
     }
-  assert_true(at == hy_shard_size(&part->shard, s));
+  assert_true(at == hy_shard_size(&part->shard));
 }
 
 /* The first weights of any rank of any layout are a slice of the whole. */

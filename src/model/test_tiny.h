@@ -307,7 +307,7 @@ tiny_piece(const tiny *whole, const hy_grid *g, int64_t n_rows, int64_t seq_len)
   for (int i = 0; i < x->m.plan.n_spec; i++) {
     const hy_param_ref *p = &x->m.params.ref[i], *q = &whole->m.params.ref[i];
 
-    for (int64_t k = 0; k < hy_shard_size(&p->shard, p->spec); k++)
+    for (int64_t k = 0; k < hy_shard_size(&p->shard); k++)
       hy_f32(&p->t)[k] = hy_f32(&q->t)[tiny_global(p->spec, g, k)];
   }
   return x;
@@ -326,7 +326,7 @@ tiny_error(const tiny *x, const float *a, const float *b, double floor)
     double diff = 0.0, top = 0.0;
 
     for (int64_t j = 0;
-         r->spec->kind == HY_WEIGHT && j < hy_shard_size(&r->shard, r->spec);
+         r->spec->kind == HY_WEIGHT && j < hy_shard_size(&r->shard);
          j++) {
       double d =
           fabs((double)a[r->at + (size_t)j] - (double)b[r->at + (size_t)j]);

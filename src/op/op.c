@@ -1,6 +1,7 @@
 /* op.c: makes the records; the one place that decides formats, what is saved
  * and how much scratch a body gets. */
 #include "op/op.h"
+#include "base/err.h"
 
 #define IN(...)                                                                \
   (int)(sizeof((hy_tensor *[]){__VA_ARGS__}) / sizeof(hy_tensor *)),           \
@@ -228,6 +229,8 @@ hy_ce(hy_ctx *c, hy_tensor *logits, const int32_t *target, const float *weight,
 {
   hy_rec *r = REC(c, ce, logits);
 
+  if (logits->base) /* its gradient would overwrite other columns' values */
+    hy_die(HY_EBUG, "ce: logits must not be a view of columns");
   r->attr.id = target;
   r->attr.weight = weight;
   r->attr.scale = scale;

@@ -25,7 +25,7 @@ compare(const tiny *x, const tiny *whole, const hy_grid *g, double bound)
 
     if (p->spec->kind != HY_WEIGHT)
       continue;
-    for (int64_t k = 0; k < hy_shard_size(&p->shard, p->spec); k++) {
+    for (int64_t k = 0; k < hy_shard_size(&p->shard); k++) {
       double want = (double)q->t.grad[tiny_global(p->spec, g, k)];
 
       diff = fmax(diff, fabs((double)p->t.grad[k] - want));

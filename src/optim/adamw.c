@@ -56,7 +56,7 @@ hy_grad_norm(const hy_params *p, const hy_grid *grid)
     const hy_param_ref *r = &p->ref[i];
 
     if (r->spec->kind == HY_WEIGHT && hy_piece_mine(r->spec, grid))
-      sum += sum_squares(p->g + r->at, hy_shard_size(&r->shard, r->spec));
+      sum += sum_squares(p->g + r->at, hy_shard_size(&r->shard));
   }
   hy_sum_f64(&grid->world, &sum, 1);
   return sqrt(sum);
@@ -67,7 +67,7 @@ hy_grad_bad(const hy_params *p)
 {
   for (int i = 0; i < p->n; i++) {
     const hy_param_ref *r = &p->ref[i];
-    int64_t n = hy_shard_size(&r->shard, r->spec);
+    int64_t n = hy_shard_size(&r->shard);
 
     for (int64_t j = 0; r->spec->kind == HY_WEIGHT && j < n; j++)
       if (!isfinite(p->g[r->at + (size_t)j]))
@@ -117,6 +117,6 @@ hy_adamw_step(hy_adamw *a, hy_params *p, int64_t t, double rate, double norm,
       continue;
     mine.keep = (float)(1 - rate * (r->spec->decay ? a->weight_decay : 0));
     update(&mine, p->w + r->at, a->m + r->at, a->v + r->at, p->g + r->at,
-           hy_shard_size(&r->shard, r->spec));
+           hy_shard_size(&r->shard));
   }
 }

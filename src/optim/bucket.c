@@ -25,8 +25,7 @@ hy_reduce_grads(hy_params *p, const hy_grid *grid, float *scratch)
                         comm_of(p->ref[i].spec, grid) == comm);
          i++)
       if (p->ref[i].spec->kind == HY_WEIGHT)
-        to = p->ref[i].at +
-             (size_t)hy_shard_size(&p->ref[i].shard, p->ref[i].spec);
+        to = p->ref[i].at + (size_t)hy_shard_size(&p->ref[i].shard);
     for (; comm->size > 1 && from < to; from += HY_BUCKET)
       hy_sum_f32(comm, p->g + from, scratch,
                  to - from < HY_BUCKET ? to - from : HY_BUCKET);

@@ -56,8 +56,7 @@ settle_grads(hy_params *p)
     hy_param_ref *r = &p->ref[i];
 
     if (r->t.grad && !r->t.has)
-      memset(r->t.grad, 0,
-             (size_t)hy_shard_size(&r->shard, r->spec) * sizeof *p->g);
+      memset(r->t.grad, 0, (size_t)hy_shard_size(&r->shard) * sizeof *p->g);
     r->t.has = 1;
   }
 }
