@@ -221,7 +221,8 @@ by_place(const void *a, const void *b)
 static int
 check_tiling(const st_file *f, hy_st_tensor *t, int64_t n, size_t at)
 {
-  qsort(t, (size_t)n, sizeof *t, by_place);
+  if (n > 0) /* a file may hold none: there is nothing to sort */
+    qsort(t, (size_t)n, sizeof *t, by_place);
   for (int64_t i = 0; i < n; i++) {
     size_t here = (size_t)((const unsigned char *)t[i].data - f->map);
 
