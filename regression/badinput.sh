@@ -89,7 +89,9 @@ model 'mtp_depths\|mtp_repeat' model.mtp_depths=2 model.mtp_repeat=.false.
 model 'grid.ep' grid.ep=2
 model 'grid.cp' grid.cp=2
 model 'grid.pp' grid.pp=2
-model 'grid.tp=2' grid.tp=2
+model "grid.tp=2.*'E'" grid.tp=2
+model 'k_proj.*1 pieces' model.pattern='*' model.n_kv_heads=1 grid.tp=2
+model 'in_proj.*1 pieces' model.pattern=M model.mamba_n_groups=1 grid.tp=2
 model 'd_ff\|tp' model.pattern=- model.d_ff=3 grid.tp=2
 model '2 ranks.*grid.tp' model.pattern=- grid.tp=3
 bad_on 3 2 '3 ranks.*grid.tp' "$deck" model.pattern=- \

@@ -8,6 +8,7 @@ EXTRA_DIST += \
   regression/compare-csv.awk \
   regression/decks.sh \
   regression/decks/generate.nml \
+  regression/decks/dense.nml \
   regression/decks/mlp.nml \
   regression/decks/prepare.nml \
   regression/decks/text.nml \
@@ -74,6 +75,7 @@ EXTRA_DIST += \
   regression/oracle/train/case.json \
   regression/oracle/train/expected.safetensors.gz \
   regression/oracle/trim.py \
+  regression/reference/dense.csv \
   regression/reference/mlp.csv \
   regression/reference/pretrain.csv \
   regression/reference/pretrain_3rows.csv \

@@ -11,16 +11,18 @@ kind_of() {
 
 # A case that this version computes: every tensor has to hold. Of another one:
 # refused by name, with one line.
+# one_case LABEL DIR RANKS [OVERRIDES]
 one_case() {
   label=$1 dir=$2 n=$3
+  shift 3
   kind=$(kind_of "$dir/case.json")
-  run "$n" "$deck" compare.case="$dir"
+  run "$n" "$deck" compare.case="$dir" "$@"
   case $kind in
   forward | packed | mtp | decode | train)
     if [ $rc = 0 ] && grep -q '^compare: .* within bounds' out; then
-      ok "$label, $n ranks: $(sed -n 's/^compare: //p' out)"
+      ok "$label, $n ranks${1:+ $*}: $(sed -n 's/^compare: //p' out)"
     else
-      not_ok "$label, $n ranks" "exit code $rc"
+      not_ok "$label, $n ranks${1:+ $*}" "exit code $rc"
     fi
     ;;
   *)
@@ -42,6 +44,12 @@ for dir in "$cases"/*/; do
 done
 for case in hybrid hybrid_packed mtp train decode; do
   one_case $case "$cases/$case" 3
+done
+
+# heads, groups and features cut over tp, alone and with dp
+for case in mamba_only mamba_dt_floor real_dims attn_mlp; do
+  one_case $case "$cases/$case" 2 grid.tp=2
+  one_case $case "$cases/$case" 4 grid.tp=2
 done
 
 # any folder and any file; the other spelling of the same config.json

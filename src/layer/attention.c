@@ -26,11 +26,14 @@ attention_params(hy_plan *p, const hy_cfg *cfg)
   int64_t kv = cfg->n_kv_heads * cfg->d_head;
 
   hy_param(p, "norm.weight", HY_DIM(d));
-  hy_split(hy_param(p, "mixer.q_proj.weight", HY_DIM(q, d)), 0, HY_TP);
-  hy_split(hy_param(p, "mixer.k_proj.weight", HY_DIM(kv, d)), 0, HY_TP);
-  hy_split(hy_param(p, "mixer.v_proj.weight", HY_DIM(kv, d)), 0, HY_TP);
+  hy_split(hy_param(p, "mixer.q_proj.weight", HY_DIM(q, d)), 0, HY_TP,
+           cfg->d_head);
+  hy_split(hy_param(p, "mixer.k_proj.weight", HY_DIM(kv, d)), 0, HY_TP,
+           cfg->d_head);
+  hy_split(hy_param(p, "mixer.v_proj.weight", HY_DIM(kv, d)), 0, HY_TP,
+           cfg->d_head);
   hy_split(hy_residual(p, hy_param(p, "mixer.o_proj.weight", HY_DIM(d, q))), 1,
-           HY_TP);
+           HY_TP, cfg->d_head);
 }
 
 static hy_tensor *
@@ -61,7 +64,7 @@ attention_cache(const hy_layer *l, hy_tensor *const *weight, int64_t n_slots,
 
 const hy_layer_type hy_layer_attention = {"attention",
                                           '*',
-                                          0,
+                                          1,
                                           attention_check,
                                           attention_params,
                                           attention_forward,

@@ -31,11 +31,15 @@ split_parts(hy_spec *s, const hy_cfg *cfg, int first, int n)
   int64_t inner = cfg->mamba_n_heads * cfg->mamba_d_head;
   int64_t state = cfg->mamba_n_groups * cfg->mamba_d_state;
   int64_t part[5] = {inner, inner, state, state, cfg->mamba_n_heads};
+  int64_t unit[5] = {cfg->mamba_d_head, cfg->mamba_d_head, cfg->mamba_d_state,
+                     cfg->mamba_d_state, 1};
 
-  hy_split(s, 0, HY_TP);
+  hy_split(s, 0, HY_TP, 1);
   s->n_part = n;
-  for (int i = 0; i < n; i++)
+  for (int i = 0; i < n; i++) {
     s->part[i] = part[first + i];
+    s->unit[i] = unit[first + i];
+  }
 }
 
 static void
@@ -58,17 +62,18 @@ mamba_params(hy_plan *p, const hy_cfg *cfg)
   hy_uniform(s, cfg->mamba_d_conv);
   s = hy_param(p, "mixer.dt_bias", HY_DIM(heads));
   s->init = HY_INIT_DT_BIAS;
-  hy_split(s, 0, HY_TP);
+  hy_split(s, 0, HY_TP, 1);
   s = hy_param(p, "mixer.A_log", HY_DIM(heads));
   s->init = HY_INIT_A_LOG;
-  hy_split(s, 0, HY_TP);
+  hy_split(s, 0, HY_TP, 1);
   s = hy_param(p, "mixer.D", HY_DIM(heads));
   s->init = HY_INIT_ONE;
-  hy_split(s, 0, HY_TP);
-  hy_split(hy_param(p, "mixer.norm.weight", HY_DIM(inner)), 0, HY_TP);
+  hy_split(s, 0, HY_TP, 1);
+  hy_split(hy_param(p, "mixer.norm.weight", HY_DIM(inner)), 0, HY_TP,
+           cfg->mamba_d_head);
   hy_split(
       hy_residual(p, hy_param(p, "mixer.out_proj.weight", HY_DIM(d, inner))), 1,
-      HY_TP);
+      HY_TP, cfg->mamba_d_head);
 }
 
 static hy_tensor *
@@ -94,7 +99,7 @@ mamba_forward(hy_ctx *c, const hy_layer *l, hy_tensor *x)
   y = hy_ssd(c, hy_cols_of(c, u, 0, inner), dt, hy_cols_of(c, u, inner, state),
              hy_cols_of(c, u, inner + state, state), a_log, hy_w(c, l, D),
              n_groups, hy_carry_state(c));
-  hy_watch(c, "ssm_out", y);
+  hy_watch(c, "ssm_out", y, HY_TP);
   y = hy_gated_rmsnorm(c, y, z, hy_w(c, l, GATED_NORM), n_groups, eps);
   y = hy_linear(c, y, hy_w(c, l, OUT));
   return hy_add(c, x, hy_leave_tp(c, y));
@@ -114,4 +119,4 @@ mamba_cache(const hy_layer *l, hy_tensor *const *weight, int64_t n_slots,
 }
 
 const hy_layer_type hy_layer_mamba = {
-    "mamba", 'M', 0, mamba_check, mamba_params, mamba_forward, mamba_cache};
+    "mamba", 'M', 1, mamba_check, mamba_params, mamba_forward, mamba_cache};

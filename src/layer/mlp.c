@@ -14,10 +14,10 @@ mlp_params(hy_plan *p, const hy_cfg *cfg)
 {
   hy_param(p, "norm.weight", HY_DIM(cfg->d_model));
   hy_split(hy_param(p, "mixer.up_proj.weight", HY_DIM(cfg->d_ff, cfg->d_model)),
-           0, HY_TP);
+           0, HY_TP, 1);
   hy_split(hy_residual(p, hy_param(p, "mixer.down_proj.weight",
                                    HY_DIM(cfg->d_model, cfg->d_ff))),
-           1, HY_TP);
+           1, HY_TP, 1);
 }
 
 static hy_tensor *

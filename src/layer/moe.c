@@ -45,17 +45,17 @@ moe_params(hy_plan *p, const hy_cfg *cfg)
   s->keep_fp32 = 1;
   s = hy_param(p, "mixer.experts.%d.up_proj.weight", HY_DIM(n, f, width));
   s->stacked = 1;
-  hy_split(s, 0, HY_EP);
+  hy_split(s, 0, HY_EP, 1);
   s = hy_param(p, "mixer.experts.%d.down_proj.weight", HY_DIM(n, width, f));
   s->stacked = 1;
-  hy_split(cfg->d_latent ? s : hy_residual(p, s), 0, HY_EP);
+  hy_split(cfg->d_latent ? s : hy_residual(p, s), 0, HY_EP, 1);
   if (cfg->d_shared) {
     hy_split(hy_param(p, "mixer.shared_experts.up_proj.weight",
                       HY_DIM(cfg->d_shared, d)),
-             0, HY_TP);
+             0, HY_TP, 1);
     hy_split(hy_residual(p, hy_param(p, "mixer.shared_experts.down_proj.weight",
                                      HY_DIM(d, cfg->d_shared))),
-             1, HY_TP);
+             1, HY_TP, 1);
   }
   if (cfg->d_latent) {
     hy_param(p, "mixer.fc1_latent_proj.weight", HY_DIM(width, d));
@@ -74,9 +74,9 @@ moe_route(hy_ctx *c, const hy_layer *l, hy_tensor *h)
                 cfg->topk_group, cfg->norm_topk, (float)cfg->routed_scaling);
 
   hy_count(c, r.count, cfg->n_experts);
-  hy_watch(c, "router.logits", logits);
+  hy_watch(c, "router.logits", logits, 0);
   hy_watch_i32(c, "router.indices", r.idx, h->dim[0], cfg->top_k);
-  hy_watch(c, "router.weights", r.weight);
+  hy_watch(c, "router.weights", r.weight, 0);
   if (c->aux && cfg->aux_coef > 0)
     hy_seq_aux(c, logits, cfg->top_k, (float)cfg->aux_coef * c->aux_scale,
                c->aux);

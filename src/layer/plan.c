@@ -81,12 +81,13 @@ hy_param(hy_plan *p, const char *name, int n_dim, const int64_t *dim)
 }
 
 void
-hy_split(hy_spec *s, int dim, unsigned axis)
+hy_split(hy_spec *s, int dim, unsigned axis, int64_t unit)
 {
   s->split = dim;
   s->axis = axis;
   s->n_part = 1;
   s->part[0] = s->dim[dim];
+  s->unit[0] = unit;
   if (axis == HY_EP)
     s->partial = HY_EDP;
 }

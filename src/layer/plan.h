@@ -41,6 +41,7 @@ typedef struct {
   unsigned axis;  /* HY_TP or HY_EP: which ranks share it out */
   int n_part;     /* fused blocks along split, each cut by itself */
   int64_t part[HY_MAX_PART];
+  int64_t unit[HY_MAX_PART]; /* rows of a part that stay together (a head) */
   unsigned partial; /* axes on which a rank's gradient is only a part */
   hy_kind kind;
   hy_init init;
@@ -109,8 +110,9 @@ hy_spec *hy_param(hy_plan *p, const char *name, int n_dim, const int64_t *dim);
   {                                                                            \
     __VA_ARGS__                                                                \
   }
-/** Cut along dimension dim over the ranks of axis (HY_TP). */
-void hy_split(hy_spec *s, int dim, unsigned axis);
+/** Cut along dimension dim over the ranks of axis (HY_TP), between units of
+ *  `unit` rows (a head, a group; 1 where any row will do). */
+void hy_split(hy_spec *s, int dim, unsigned axis, int64_t unit);
 /** A product that adds to the residual stream: first weights are divided by
  *  sqrt(number of backbone layers). Returns s. */
 hy_spec *hy_residual(const hy_plan *p, hy_spec *s);

@@ -161,12 +161,14 @@ typedef struct {
 /* Prediction depths share one block: its loss is divided by their number, its
  * tokens count at each. */
 static void
-watch(void *arg, int64_t layer, const char *name, const hy_tensor *t)
+watch(void *arg, int64_t layer, const char *name, const hy_tensor *t,
+      unsigned axis)
 {
   seen *s = arg;
   double coef = s->x->cfg.aux_coef / (s->x->c.depth > 0 ? 2 : 1);
 
   if (strcmp(name, "router.logits") == 0) {
+    assert_int_equal(axis, 0); /* all experts on every rank */
     s->aux += naive_aux(s->b, t, coef);
     s->n_logits++;
   }

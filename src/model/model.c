@@ -21,11 +21,13 @@ check_layout(const hy_model *m, const hy_grid *grid)
     const hy_spec *s = &m->plan.spec[i];
 
     for (int j = 0; s->axis == HY_TP && j < s->n_part; j++)
-      if (s->part[j] % grid->tp.size)
+      if (s->part[j] / s->unit[j] % grid->tp.size)
         return hy_fail(HY_EDECK,
-                       "grid.tp=%d: does not divide the %lld rows or columns "
-                       "of %s",
-                       grid->tp.size, (long long)s->part[j], s->name);
+                       "grid.tp=%d: %s has %lld pieces of %lld along its cut, "
+                       "which tp does not divide; lower grid.tp",
+                       grid->tp.size, s->name,
+                       (long long)(s->part[j] / s->unit[j]),
+                       (long long)s->unit[j]);
   }
   return HY_OK;
 }
@@ -85,15 +87,15 @@ hy_model_trunk(hy_ctx *c, const hy_model *m)
   c->depth = 0;
   hy_layer_begin(c, -1);
   x = hy_embedding(c, c->batch->token, c->batch->n_tokens, m->weight[p->embed]);
-  hy_watch(c, "hidden.embed", x);
+  hy_watch(c, "hidden.embed", x, 0);
   for (int i = 0; i < p->n_layer; i++) {
     hy_layer_begin(c, i);
     x = p->layer[i].type->forward(c, &p->layer[i], x);
-    hy_watch(c, "hidden", x);
+    hy_watch(c, "hidden", x, 0);
   }
   hy_layer_begin(c, -1);
   x = hy_rmsnorm(c, x, m->weight[p->norm_f], (float)m->cfg->norm_eps);
-  hy_watch(c, "hidden.norm_f", x);
+  hy_watch(c, "hidden.norm_f", x, 0);
   return x;
 }
 
@@ -127,7 +129,7 @@ predict_depth(hy_ctx *c, const hy_model *m, int k, hy_tensor *h)
   }
   hy_layer_begin(c, -1);
   x = hy_rmsnorm(c, x, m->weight[p->mtp[block].norm], eps);
-  hy_watch(c, "hidden.norm", x);
+  hy_watch(c, "hidden.norm", x, 0);
   return x;
 }
 
@@ -139,7 +141,7 @@ head_loss(hy_ctx *c, const hy_model *m, hy_tensor *h, const int32_t *target,
 
   hy_layer_begin(c, -1);
   z = hy_model_logits(c, m, h);
-  hy_watch(c, "logits", z);
+  hy_watch(c, "logits", z, 0);
   hy_ce(c, z, target, weight, (float)scale, value);
 }
 

@@ -261,10 +261,10 @@ hy_backward(hy_ctx *c)
 }
 
 void
-hy_watch(hy_ctx *c, const char *name, const hy_tensor *t)
+hy_watch(hy_ctx *c, const char *name, const hy_tensor *t, unsigned axis)
 {
   if (c->watch && !c->be->dry)
-    c->watch(c->watch_arg, c->layer, name, t);
+    c->watch(c->watch_arg, c->layer, name, t, axis);
 }
 
 void
@@ -277,7 +277,7 @@ hy_watch_i32(hy_ctx *c, const char *name, const int32_t *v, int64_t rows,
                  .ld = cols,
                  .data = (void *)(uintptr_t)v};
 
-  hy_watch(c, name, &t);
+  hy_watch(c, name, &t, 0);
 }
 
 void

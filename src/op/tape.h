@@ -108,7 +108,8 @@ struct hy_ctx {
   float aux_scale; /* 1/depths inside a prediction block used by them all */
   int64_t *count;  /* (n_layers, n_experts) tokens routed, or NULL */
   /* shows named intermediate results (compare, monitors); may be NULL */
-  void (*watch)(void *arg, int64_t layer, const char *name, const hy_tensor *t);
+  void (*watch)(void *arg, int64_t layer, const char *name, const hy_tensor *t,
+                unsigned axis);
   void *watch_arg;
 };
 
@@ -150,8 +151,9 @@ void hy_layer_begin(hy_ctx *c, int64_t layer);
 /** Run all records last to first. Regions in it are collective. */
 void hy_backward(hy_ctx *c);
 
-/** Show t to c->watch, if there is one. */
-void hy_watch(hy_ctx *c, const char *name, const hy_tensor *t);
+/** Show t to c->watch, if there is one.
+ *  \param axis  whose ranks have other columns of it each (HY_TP); 0: none */
+void hy_watch(hy_ctx *c, const char *name, const hy_tensor *t, unsigned axis);
 void hy_watch_i32(hy_ctx *c, const char *name, const int32_t *v, int64_t rows,
                   int64_t cols);
 

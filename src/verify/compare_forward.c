@@ -133,26 +133,33 @@ full_name(const catcher *w, int64_t layer, const char *name, char out[160])
              dot ? dot : "");
 }
 
-static void catch (void *arg, int64_t layer, const char *name,
-                   const hy_tensor *t)
+static void
+show(void *arg, int64_t layer, const char *name, const hy_tensor *t,
+     unsigned axis)
 {
   catcher *w = arg;
+  const hy_comm *tp = &w->k->grid->tp;
+  int64_t cols = hy_cols(t), all = cols, first = 0;
   char full[160];
-  int64_t cols = hy_cols(t);
   hy_bag_item *it;
 
+  if (axis == HY_TP) { /* each rank has its own columns */
+    all = cols * tp->size;
+    first = cols * tp->rank;
+  }
   full_name(w, layer, name, full);
-  it = hy_bag_get(w->bag, full, t->fmt == HY_I32, 2,
-                  (int64_t[]){w->n_all, cols});
-  if (w->k->grid->tp.rank != 0)
-    return; /* the same tokens as tp rank 0 */
-  for (int64_t r = 0; r < t->dim[0]; r++)
+  it =
+      hy_bag_get(w->bag, full, t->fmt == HY_I32, 2, (int64_t[]){w->n_all, all});
+  if (axis != HY_TP && tp->rank != 0)
+    return; /* the same as on tp rank 0 */
+  for (int64_t r = 0; r < t->dim[0]; r++) {
+    int64_t at = (w->first + r) * all + first;
+
     if (t->fmt == HY_I32)
-      memcpy(it->i + (w->first + r) * cols, hy_i32(t) + r * t->ld,
-             (size_t)cols * sizeof(int32_t));
+      memcpy(it->i + at, hy_i32(t) + r * t->ld, (size_t)cols * sizeof(int32_t));
     else
-      memcpy(it->f + (w->first + r) * cols, hy_f32(t) + r * t->ld,
-             (size_t)cols * sizeof(float));
+      memcpy(it->f + at, hy_f32(t) + r * t->ld, (size_t)cols * sizeof(float));
+  }
 }
 
 /* All rows of the case as one batch. */
@@ -349,7 +356,7 @@ hy_compare_forward(hy_compare *k, hy_bag *bag)
                                   rows.mine.n_rows, rows.mine.seq_len,
                                   HY_WS_TRAIN));
   if (!err) {
-    c.watch = catch;
+    c.watch = show;
     c.watch_arg = &w;
     c.batch = &rows.mine;
     hy_ctx_reset(&c, 1);
