@@ -9,8 +9,9 @@
 static _Noreturn void
 out_of_memory(size_t bytes)
 {
-  hy_die(HY_ERES, "memory: cannot get %zu bytes; use a smaller batch or model "
-                  "or more ranks (hymn --dry-run shows bytes per rank)",
+  hy_die(HY_ERES,
+         "memory: cannot get %zu bytes; use a smaller batch or model "
+         "or more ranks (hymn --dry-run shows bytes per rank)",
          bytes);
 }
 
@@ -145,8 +146,9 @@ hy_arena_get(hy_arena *a, size_t bytes)
 
   bytes = (bytes + HY_ALIGN - 1) / HY_ALIGN * HY_ALIGN;
   if (!a->counting && bytes > a->size - at)
-    hy_die(HY_EBUG, "arena %s: %zu bytes wanted, %zu of %zu left; the memory "
-                    "plan is wrong, please report this deck",
+    hy_die(HY_EBUG,
+           "arena %s: %zu bytes wanted, %zu of %zu left; the memory "
+           "plan is wrong, please report this deck",
            a->name, bytes, a->size - at, a->size);
   a->used = at + bytes;
   if (a->used > a->peak)

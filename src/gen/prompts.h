@@ -7,7 +7,7 @@
 
 typedef struct {
   int64_t n;
-  hy_ids *id;    /* (n) */
+  hy_ids *id; /* (n) */
 } hy_prompts;
 
 /** generate.prompt, or the lines of generate.input: {"text": ...} through the

@@ -9,23 +9,16 @@
 #include "grid/comm.h"
 
 /* Axes as bits, for the sets "partial on" and "replicated on". */
-enum {
-  HY_TP = 1,
-  HY_CP = 2,
-  HY_DP = 4,
-  HY_PP = 8,
-  HY_EP = 16,
-  HY_EDP = 32
-};
+enum { HY_TP = 1, HY_CP = 2, HY_DP = 4, HY_PP = 8, HY_EP = 16, HY_EDP = 32 };
 
 typedef struct {
   hy_comm world;
-  hy_comm tp, cp, dp, pp;  /* ranks that differ in one coordinate only */
-  hy_comm dp_cp;           /* the same tokens' worth of parameters */
-  hy_comm ep, edp;         /* the expert regrouping inside a stage */
-  hy_comm embed;           /* stages that share the embedding: first and last */
-  hy_comm replica;         /* ranks that hold the same dense slice */
-  int owned;               /* communicators to free */
+  hy_comm tp, cp, dp, pp; /* ranks that differ in one coordinate only */
+  hy_comm dp_cp;          /* the same tokens' worth of parameters */
+  hy_comm ep, edp;        /* the expert regrouping inside a stage */
+  hy_comm embed;          /* stages that share the embedding: first and last */
+  hy_comm replica;        /* ranks that hold the same dense slice */
+  int owned;              /* communicators to free */
 } hy_grid;
 
 /** Split parent into the communicators of the layout in d.

@@ -140,9 +140,9 @@ create_set(job *w, hid_t group, int k, int i)
     w->bad |= hy_h5_put_i64(set, "n_experts", spec->dim[0]) != 0;
   }
   if (k == 0)
-    w->bad |= hy_h5_put_text(set, "source_dtype",
-                             hy_fmt_name(w->st->fmt ? w->st->fmt[i]
-                                                    : HY_F32)) != 0;
+    w->bad |=
+        hy_h5_put_text(set, "source_dtype",
+                       hy_fmt_name(w->st->fmt ? w->st->fmt[i] : HY_F32)) != 0;
   w->extent[w->n_extent++] =
       (hy_extent){H5Dget_offset(set), hy_bytes(HY_F32, hy_spec_size(spec))};
   w->bad |= H5Dclose(set) < 0;

@@ -15,7 +15,7 @@ int hy_cfg_read(hy_deck *d, const char *dir);
  *  \param dtype  "float32" or "bfloat16"
  *  \param extra  config.json text of the source folder whose other keys
  *                (token ids, ...) are carried over, or NULL */
-void hy_cfg_write(const hy_deck_model *m, const char *dtype,
-                  const char *extra, hy_buf *out);
+void hy_cfg_write(const hy_deck_model *m, const char *dtype, const char *extra,
+                  hy_buf *out);
 
 #endif

@@ -326,8 +326,7 @@ tiny_error(const tiny *x, const float *a, const float *b, double floor)
     double diff = 0.0, top = 0.0;
 
     for (int64_t j = 0;
-         r->spec->kind == HY_WEIGHT && j < hy_shard_size(&r->shard);
-         j++) {
+         r->spec->kind == HY_WEIGHT && j < hy_shard_size(&r->shard); j++) {
       double d =
           fabs((double)a[r->at + (size_t)j] - (double)b[r->at + (size_t)j]);
 

@@ -131,7 +131,8 @@ hy_case_read(hy_case *k, const char *dir)
   kind = json_string_value(json_object_get(root, "kind"));
   ckpt = json_string_value(json_object_get(root, "checkpoint"));
   if (!err && !kind)
-    err = hy_fail(HY_EDATA, "%s: no kind; compare takes cases of weights", path);
+    err =
+        hy_fail(HY_EDATA, "%s: no kind; compare takes cases of weights", path);
   if (!err && !ckpt)
     err = hy_fail(HY_EDATA,
                   "%s: a case of kind '%s' without a checkpoint; this version "
