@@ -206,9 +206,10 @@ hy_source_resolve(hy_deck *d, const hy_comm *world)
   return err ? err : hy_deck_share(d, world);
 }
 
-int
-hy_source_room(hy_plan *plan, hy_params *p, const hy_deck *d,
-               const hy_grid *grid)
+/* Plan and parameters without gradients. Any layout that cuts the tensors
+ * evenly will do: no layer runs. */
+static int
+make_room(hy_plan *plan, hy_params *p, const hy_deck *d, const hy_grid *grid)
 {
   int err = hy_plan_new(plan, &d->model);
 
@@ -344,4 +345,26 @@ hy_source_info_free(hy_source_info *info)
   free(info->folder);
   free(info->fmt);
   *info = (hy_source_info){0};
+}
+
+int
+hy_stored_open(hy_stored *s, hy_deck *d, const hy_grid *grid)
+{
+  int err;
+
+  *s = (hy_stored){0};
+  err = hy_source_resolve(d, &grid->world);
+  if (!err)
+    err = hy_agree(&grid->world, make_room(&s->plan, &s->params, d, grid));
+  if (!err)
+    err = hy_source_load_info(&s->params, d, grid, &s->info);
+  return err;
+}
+
+void
+hy_stored_free(hy_stored *s)
+{
+  hy_source_info_free(&s->info);
+  hy_params_free(&s->params);
+  hy_plan_free(&s->plan);
 }

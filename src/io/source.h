@@ -20,12 +20,6 @@ int hy_source_resolve(hy_deck *d, const hy_comm *world);
 /** The same on one process, for --dry-run. Not collective. */
 int hy_source_find(hy_deck *d);
 
-/** Plan and empty parameters for jobs that move weights and run no layer, so
- *  any layout will do. Free both, also on error. Not collective.
- *  \return 0, HY_EDECK, HY_ERES. */
-int hy_source_room(hy_plan *plan, hy_params *p, const hy_deck *d,
-                   const hy_grid *grid);
-
 /** Fill p from model.from, which hy_source_resolve has seen. Collective over
  *  grid->world. \return as hy_hf_import and hy_ckpt_read. */
 int hy_source_load(hy_params *p, const hy_deck *d, const hy_grid *grid);
@@ -46,5 +40,19 @@ typedef struct {
 int hy_source_load_info(hy_params *p, const hy_deck *d, const hy_grid *grid,
                         hy_source_info *info);
 void hy_source_info_free(hy_source_info *info);
+
+/* A model that is only stored, not run: what import and export hold. */
+typedef struct {
+  hy_plan plan;
+  hy_params params;
+  hy_source_info info;
+} hy_stored;
+
+/** Resolve model.from, make room and load. Collective over grid->world; the
+ *  same code on every rank; hy_stored_free follows in any case.
+ *  \return as hy_source_resolve, hy_source_load_info, HY_EDECK (layout),
+ * HY_ERES. */
+int hy_stored_open(hy_stored *s, hy_deck *d, const hy_grid *grid);
+void hy_stored_free(hy_stored *s);
 
 #endif

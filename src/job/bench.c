@@ -153,11 +153,7 @@ bench_run(hy_deck *d, const hy_grid *grid)
          cpu_blas_kernels());
   err = hy_trainer_new(&t, &model, grid, n_threads, d->data.micro_batch,
                        d->data.seq_len, HY_WS_TRAIN);
-  t.opt.beta1 = d->optim.betas.v[0];
-  t.opt.beta2 = d->optim.betas.v[1];
-  t.opt.eps = d->optim.eps;
-  t.opt.weight_decay = d->optim.weight_decay;
-  t.opt.clip = d->optim.clip;
+  hy_adamw_set(&t.opt, &d->optim);
   rows.micro = d->data.micro_batch;
   make_rows(&rows, d);
   if (!err)

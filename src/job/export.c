@@ -34,9 +34,7 @@ save(const hy_deck *d, const hy_params *p, const hy_grid *grid,
 static int
 export_run(hy_deck *deck, const hy_grid *grid)
 {
-  hy_source_info info = {0};
-  hy_plan plan = {0};
-  hy_params params = {0};
+  hy_stored s = {0};
   int err = HY_OK;
 
   if (!deck->model.from[0])
@@ -44,16 +42,10 @@ export_run(hy_deck *deck, const hy_grid *grid)
                             "directory or weight folder to export");
   err = hy_agree(&grid->world, err);
   if (!err)
-    err = hy_source_resolve(deck, &grid->world);
+    err = hy_stored_open(&s, deck, grid);
   if (!err)
-    err = hy_agree(&grid->world, hy_source_room(&plan, &params, deck, grid));
-  if (!err)
-    err = hy_source_load_info(&params, deck, grid, &info);
-  if (!err)
-    err = save(deck, &params, grid, &info);
-  hy_source_info_free(&info);
-  hy_params_free(&params);
-  hy_plan_free(&plan);
+    err = save(deck, &s.params, grid, &s.info);
+  hy_stored_free(&s);
   return err;
 }
 

@@ -109,7 +109,6 @@ make_model(hy_train *r)
 {
   hy_deck *d = r->deck;
   int what = HY_WS_TRAIN | (r->valid ? HY_WS_VALID : 0);
-  hy_adamw *o = &r->trainer.opt;
   hy_ctx plan;
   int err = hy_model_new(&r->model, &d->model, r->grid, 1);
 
@@ -125,11 +124,7 @@ make_model(hy_train *r)
       sizeof(float) * (r->model.params.n_total + 3 * r->model.params.n_weight);
   err = hy_trainer_new(&r->trainer, &r->model, r->grid, r->n_threads,
                        d->data.micro_batch, r->seq_len, what);
-  o->beta1 = d->optim.betas.v[0];
-  o->beta2 = d->optim.betas.v[1];
-  o->eps = d->optim.eps;
-  o->weight_decay = d->optim.weight_decay;
-  o->clip = d->optim.clip;
+  hy_adamw_set(&r->trainer.opt, &d->optim);
   return err;
 }
 

@@ -29,6 +29,16 @@ hy_adamw_free(hy_adamw *a)
   a->m = a->v = NULL;
 }
 
+void
+hy_adamw_set(hy_adamw *a, const hy_deck_optim *d)
+{
+  a->beta1 = d->betas.v[0];
+  a->beta2 = d->betas.v[1];
+  a->eps = d->eps;
+  a->weight_decay = d->weight_decay;
+  a->clip = d->clip;
+}
+
 /* Blocks of fixed length, summed in order: no dependence on threads. */
 static double
 sum_squares(const float *g, int64_t n)

@@ -12,6 +12,8 @@ typedef struct {
 /** Zero moments; 0 or HY_ERES. Not collective. */
 int hy_adamw_new(hy_adamw *a, const hy_params *p);
 void hy_adamw_free(hy_adamw *a);
+/** The constants of &optim. */
+void hy_adamw_set(hy_adamw *a, const hy_deck_optim *d);
 
 /** sqrt of the sum of squares of all gradients, each element of the model
  *  once; the same bits on every rank. Not finite if a gradient is not.
