@@ -133,7 +133,6 @@ bench_run(hy_deck *d, const hy_grid *grid)
   bench_rows rows = {0};
   hy_model model = {0};
   hy_trainer t = {0};
-  hy_ctx plan;
   double flops = 0;
   int n_threads = hy_threads_of(d, grid);
   int err = hy_agree(&grid->world, check_deck(d, grid));
@@ -143,16 +142,13 @@ bench_run(hy_deck *d, const hy_grid *grid)
   if (err)
     return err;
   hy_params_init(&model.params, (uint64_t)d->job.seed);
-  hy_workspace_plan(&plan, &model, grid, n_threads, d->data.micro_batch,
-                    d->data.seq_len, HY_WS_TRAIN);
-  flops = (plan.cost.fwd + plan.cost.bwd) /
+  err = hy_trainer_new(&t, &model, grid, n_threads, d->data.micro_batch,
+                       d->data.seq_len, HY_WS_TRAIN);
+  flops = (t.ctx.planned.fwd + t.ctx.planned.bwd) /
           (double)(d->data.micro_batch * d->data.seq_len);
-  hy_ctx_free(&plan);
   printf("parameters %lld  FLOP/token %.3e  threads %d  BLAS kernels %s\n",
          (long long)hy_plan_n_params(&model.plan), flops, n_threads,
          cpu_blas_kernels());
-  err = hy_trainer_new(&t, &model, grid, n_threads, d->data.micro_batch,
-                       d->data.seq_len, HY_WS_TRAIN);
   hy_adamw_set(&t.opt, &d->optim);
   rows.micro = d->data.micro_batch;
   make_rows(&rows, d);

@@ -84,7 +84,8 @@ run_file(hy_deck *d, const hy_grid *grid, const hy_case *c, int file,
   hy_compare k = {.deck = d,
                   .grid = grid,
                   .n_threads = hy_threads_of(d, grid),
-                  .optim = c->optim};
+                  .optim = c->optim,
+                  .scheduled = c->scheduled};
   hy_model model = {0};
   hy_bag bag = {0}, start = {0};
   const char *input[N_INPUT + 2] = {NULL};
@@ -93,7 +94,7 @@ run_file(hy_deck *d, const hy_grid *grid, const hy_case *c, int file,
   int err;
 
   memcpy(input, input_names, sizeof input_names);
-  if (!c->optim.schedule)
+  if (!c->scheduled)
     input[N_INPUT] = "lr";
   set_depths(d, c, file);
   k.model = &model;

@@ -124,7 +124,6 @@ one_step(hy_train *r)
   r->samples += d->data.global_batch;
   r->tokens += (int64_t)s.tokens;
   r->since += s.tokens;
-  r->last_loss = s.loss;
   valid_due =
       r->valid && (due(r->step, d->log.valid_every, last) || r->step == last);
   if (valid_due || r->step == r->first_step + 1 ||
@@ -173,8 +172,9 @@ summary(hy_train *r, double seconds)
          "and optimizer %.1f MiB, process %.1f MiB of which %.1f MiB before "
          "the model\n",
          (double)hy_workspace_bytes(c) / (1 << 20),
-         (double)r->planned / (1 << 20), (double)r->model_bytes / (1 << 20),
-         hy_mem_peak() * 1024, r->base_mem * 1024);
+         (double)hy_workspace_reserved(c) / (1 << 20),
+         (double)r->model_bytes / (1 << 20), hy_mem_peak() * 1024,
+         r->base_mem * 1024);
   if (r->valid)
     printf("validation loss %.4f (first %.4f, lower by %.4f)\n", r->last_valid,
            r->first_valid, r->first_valid - r->last_valid);

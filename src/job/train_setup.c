@@ -109,21 +109,17 @@ make_model(hy_train *r)
 {
   hy_deck *d = r->deck;
   int what = HY_WS_TRAIN | (r->valid ? HY_WS_VALID : 0);
-  hy_ctx plan;
+  const hy_ctx *c = &r->trainer.ctx;
   int err = hy_model_new(&r->model, &d->model, r->grid, 1);
 
   if (err)
     return err;
-  hy_workspace_plan(&plan, &r->model, r->grid, r->n_threads,
-                    d->data.micro_batch, r->seq_len, what);
-  r->planned = hy_workspace_bytes(&plan);
-  r->flops_per_token = (plan.cost.fwd + plan.cost.bwd) /
-                       (double)(d->data.micro_batch * r->seq_len);
-  hy_ctx_free(&plan);
   r->model_bytes =
       sizeof(float) * (r->model.params.n_total + 3 * r->model.params.n_weight);
   err = hy_trainer_new(&r->trainer, &r->model, r->grid, r->n_threads,
                        d->data.micro_batch, r->seq_len, what);
+  r->flops_per_token = (c->planned.fwd + c->planned.bwd) /
+                       (double)(d->data.micro_batch * r->seq_len);
   hy_adamw_set(&r->trainer.opt, &d->optim);
   return err;
 }

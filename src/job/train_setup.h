@@ -25,11 +25,11 @@ typedef struct {
   int64_t step, samples, tokens; /* done so far */
   int64_t first_step;            /* done before this start */
   double flops_per_token;        /* forward and backward */
-  size_t planned, model_bytes;
+  size_t model_bytes;
   double born, base_mem; /* when setup began; memory before the model */
   double mark, since;    /* time of the last line; tokens since then */
   int64_t mark_step;
-  double last_loss, first_valid, last_valid;
+  double first_valid, last_valid;
 } hy_train;
 
 /** Resolve and check the deck, open the data, make the model and load what it

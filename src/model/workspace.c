@@ -42,8 +42,13 @@ hy_workspace_new(hy_ctx *c, const hy_model *m, const hy_grid *grid,
 }
 
 size_t
-hy_workspace_bytes(const hy_ctx *plan)
+hy_workspace_bytes(const hy_ctx *c)
 {
-  return plan->act.peak + plan->turn[0].peak + plan->turn[1].peak +
-         plan->host.peak;
+  return c->act.peak + c->turn[0].peak + c->turn[1].peak + c->host.peak;
+}
+
+size_t
+hy_workspace_reserved(const hy_ctx *c)
+{
+  return c->act.size + c->turn[0].size + c->turn[1].size + c->host.size;
 }

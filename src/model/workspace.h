@@ -22,7 +22,9 @@ void hy_workspace_plan(hy_ctx *plan, const hy_model *m, const hy_grid *grid,
 int hy_workspace_new(hy_ctx *c, const hy_model *m, const hy_grid *grid,
                      int n_threads, int64_t n_rows, int64_t seq_len, int what);
 
-/** Bytes of all arenas of a planned context. */
-size_t hy_workspace_bytes(const hy_ctx *plan);
+/** Bytes used at most so far, all arenas; of a planned context: needed. */
+size_t hy_workspace_bytes(const hy_ctx *c);
+/** Bytes that a real context was given. */
+size_t hy_workspace_reserved(const hy_ctx *c);
 
 #endif

@@ -36,6 +36,7 @@ hy_ctx_reserve(hy_ctx *c, const hy_ctx *plan)
     err = hy_arena_new(&c->turn[i], plan->turn[i].name, plan->turn[i].peak);
   if (!err)
     err = hy_arena_new(&c->host, plan->host.name, plan->host.peak);
+  c->planned = plan->cost;
   c->tape.max = plan->tape.max;
   c->tape.rec = hy_malloc((size_t)c->tape.max * sizeof *c->tape.rec);
   return err;

@@ -103,6 +103,7 @@ struct hy_ctx {
   hy_tensor *const *weight; /* parameters by spec index */
   int64_t layer;   /* flat index, MTP layers behind the backbone; or -1 */
   int depth;       /* 0 backbone, k: prediction depth k */
+  hy_cost planned; /* of the program that sized the arenas */
   hy_cost cost;    /* of everything run since the caller cleared it */
   double *aux;     /* sum of the balance losses; NULL: none wanted */
   float aux_scale; /* 1/depths inside a prediction block used by them all */

@@ -90,29 +90,25 @@ read_optim(hy_case *k, const json_t *root)
 {
   const json_t *o = json_object_get(root, "optimizer");
   const json_t *betas = json_object_get(o, "betas");
+  hy_deck_optim *d = &k->optim;
 
-  k->optim = (hy_compare_optim){.beta1 = 0.9,
-                                .beta2 = 0.95,
-                                .eps = number(o, "eps", 1e-8),
-                                .weight_decay = number(o, "weight_decay", 0.1),
-                                .clip = number(o, "clip", 1.0)};
-  if (json_array_size(betas) == 2) {
-    k->optim.beta1 = json_number_value(json_array_get(betas, 0));
-    k->optim.beta2 = json_number_value(json_array_get(betas, 1));
-  }
-  if (json_object_get(o, "warmup_steps") && json_object_get(o, "decay_steps")) {
-    hy_deck_optim *s = &k->schedule; /* cases decay by 1 - sqrt to the end */
-
-    s->n_steps = (int64_t)number(o, "steps", 0);
-    s->lr = number(o, "lr", 0);
-    s->lr_min = number(o, "min_lr", 0);
-    s->warmup = (int64_t)number(o, "warmup_steps", 0);
-    s->wsd_decay = (int64_t)number(o, "decay_steps", 0);
-    strcpy(s->schedule, "wsd");
-    strcpy(s->wsd_shape, "minus_sqrt");
-    strcpy(s->unit, "steps");
-    k->optim.schedule = s;
-  }
+  d->betas = (hy_reals){2, {0.9, 0.95}};
+  d->eps = number(o, "eps", 1e-8);
+  d->weight_decay = number(o, "weight_decay", 0.1);
+  d->clip = number(o, "clip", 1.0);
+  for (size_t i = 0; i < 2 && json_array_size(betas) == 2; i++)
+    d->betas.v[i] = json_number_value(json_array_get(betas, i));
+  if (!json_object_get(o, "warmup_steps") || !json_object_get(o, "decay_steps"))
+    return;
+  k->scheduled = 1; /* cases decay by 1 - sqrt to the end */
+  d->n_steps = (int64_t)number(o, "steps", 0);
+  d->lr = number(o, "lr", 0);
+  d->lr_min = number(o, "min_lr", 0);
+  d->warmup = (int64_t)number(o, "warmup_steps", 0);
+  d->wsd_decay = (int64_t)number(o, "decay_steps", 0);
+  strcpy(d->schedule, "wsd");
+  strcpy(d->wsd_shape, "minus_sqrt");
+  strcpy(d->unit, "steps");
 }
 
 int
@@ -160,9 +156,7 @@ hy_case_from_deck(hy_case *k, const hy_deck *d)
   default_bounds(k, d->compare.bound_forward, d->compare.bound_loss,
                  d->compare.bound_grad);
   add_bound(k, "final", 1e-2);
-  k->optim = (hy_compare_optim){d->optim.betas.v[0], d->optim.betas.v[1],
-                                d->optim.eps,        d->optim.weight_decay,
-                                d->optim.clip,       NULL};
+  k->optim = d->optim;
   return HY_OK;
 }
 

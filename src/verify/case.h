@@ -4,7 +4,6 @@
 
 #include "deck/deck.h"
 #include "verify/bag.h"
-#include "verify/compare.h"
 
 enum { HY_CASE_MAX_FILES = 16, HY_CASE_MAX_BOUNDS = 48 };
 
@@ -18,8 +17,8 @@ typedef struct {
     int repeated;
   } file[HY_CASE_MAX_FILES];
   hy_bound bound[HY_CASE_MAX_BOUNDS + 1]; /* group names owned */
-  hy_compare_optim optim;
-  hy_deck_optim schedule; /* of optim, when case.json describes one */
+  hy_deck_optim optim;
+  int scheduled; /* optim holds the schedule too */
 } hy_case;
 
 /** Read DIR/case.json. HY_EFILE (missing, not JSON), HY_EDATA (a field is

@@ -6,12 +6,6 @@
 #include "model/model.h"
 #include "verify/bag.h"
 
-/* How the reference trained, for kind train. */
-typedef struct {
-  double beta1, beta2, eps, weight_decay, clip;
-  const hy_deck_optim *schedule; /* NULL: the rates of the file are an input */
-} hy_compare_optim;
-
 /* One case: a checkpoint and one expected file. */
 typedef struct {
   hy_deck *deck; /* resolved */
@@ -19,7 +13,8 @@ typedef struct {
   hy_model *model; /* loaded */
   int n_threads;
   const hy_st *expected;
-  hy_compare_optim optim;
+  hy_deck_optim optim; /* how the reference trained, for kind train */
+  int scheduled;       /* 0: the rates of the file are an input */
 } hy_compare;
 
 /** Each fills the bag with all that its kind produces, the same on every

@@ -74,9 +74,9 @@ run_steps(hy_compare *k, hy_trainer *t, train_rows *rows, const int32_t *token,
     memcpy(&rate, (const char *)lr->data + 4 * s, 4);
     rows->token = token + s * rows->n_rows * rows->seq_len;
     err = hy_trainer_step(t, &src, s + 1, rate, &r);
-    if (k->optim.schedule)
+    if (k->scheduled)
       hy_bag_get(bag, "lr", 0, 1, &n_steps)->f[s] =
-          (float)hy_lr(k->optim.schedule, s + 1, 1, 1);
+          (float)hy_lr(&k->optim, s + 1, 1, 1);
     hy_bag_get(bag, "loss", 0, 1, &n_steps)->f[s] = (float)r.loss;
     hy_bag_get(bag, "grad_norm", 0, 1, &n_steps)->f[s] = (float)r.norm;
   }
@@ -124,11 +124,7 @@ hy_compare_train(hy_compare *k, hy_bag *bag)
                                   rows.mine, rows.seq_len, HY_WS_TRAIN));
   }
   if (!err) {
-    t.opt.beta1 = k->optim.beta1;
-    t.opt.beta2 = k->optim.beta2;
-    t.opt.eps = k->optim.eps;
-    t.opt.weight_decay = k->optim.weight_decay;
-    t.opt.clip = k->optim.clip;
+    hy_adamw_set(&t.opt, &k->optim);
     err = run_steps(k, &t, &rows, token, dim[0], bag);
   }
   if (!err)
