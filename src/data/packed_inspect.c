@@ -108,7 +108,7 @@ print_sources(const hy_packed *p, FILE *out)
 int
 hy_packed_inspect(const char *path, FILE *out)
 {
-  hy_comm self = {MPI_COMM_SELF, 0, 1};
+  hy_comm self = {.mpi = MPI_COMM_SELF, .rank = 0, .size = 1};
   hy_packed *p;
   int err = hy_packed_open(&p, path, &self);
 

@@ -29,7 +29,7 @@ reference(texts *s, int i)
   c->batch = &b;
   hy_ctx_reset(c, 0);
   h = hy_model_trunk(c, &s->x->m);
-  hy_layer_begin(c, -1); /* as in the validation that was planned */
+  hy_layer_begin(c, -1, -1, -1); /* as in the validation that was planned */
   z = hy_model_logits(c, &s->x->m, h);
   s->want[i] = test_double(z, hy_f32(z));
 }

@@ -1,12 +1,36 @@
 #include "grid/comm.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "grid/meter.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 /* MPI counts are int; no call moves more than this many bytes. */
 #define PIECE ((size_t)1 << 30)
+
+const char *
+hy_axis_name(int axis)
+{
+  static const char *const name[HY_N_AXES] = {"other", "tp", "cp",
+                                              "dp",    "pp", "ep"};
+
+  return name[axis];
+}
+
+/* Whether a call has to do anything: count it, and say if there is someone to
+ * talk to. */
+static int
+begin(const hy_comm *comm, const char *what, double bytes)
+{
+  if (comm->size == 1)
+    return 0;
+  hy_meter_sent(comm, bytes);
+  if (comm->mpi == MPI_COMM_NULL)
+    return 0;
+  hy_meter_enter(comm, what);
+  return 1;
+}
 
 hy_comm
 hy_comm_of(MPI_Comm mpi)
@@ -23,11 +47,12 @@ hy_agree(const hy_comm *comm, int code)
 {
   int in[2] = {code, comm->rank}, out[2];
 
-  if (comm->size == 1) /* also without MPI: --dry-run */
+  if (!begin(comm, "agree", sizeof in)) /* also without MPI: --dry-run */
     return code;
   MPI_Allreduce(in, out, 1, MPI_2INT, MPI_MAXLOC, comm->mpi);
   if (out[0] != 0)
     MPI_Bcast(hy_err_text(), HY_ERR_LEN, MPI_CHAR, out[1], comm->mpi);
+  hy_meter_leave(comm);
   return out[0];
 }
 
@@ -36,11 +61,14 @@ hy_bcast(const hy_comm *comm, void *data, size_t n, int root)
 {
   char *p = data;
 
-  for (size_t at = 0; comm->size > 1 && at < n; at += PIECE) {
+  if (!begin(comm, "bcast", comm->rank == root ? (double)n : 0))
+    return;
+  for (size_t at = 0; at < n; at += PIECE) {
     size_t m = n - at < PIECE ? n - at : PIECE;
 
     MPI_Bcast(p + at, (int)m, MPI_BYTE, root, comm->mpi);
   }
+  hy_meter_leave(comm);
 }
 
 #define FEW 1024 /* floats that need no heap */
@@ -80,7 +108,9 @@ hy_sum_f32(const hy_comm *comm, float *x, float *scratch, size_t n)
 {
   size_t size = (size_t)comm->size, piece = PIECE / sizeof *x / size, m;
 
-  if (size == 1)
+  /* each float goes to its owner and, summed, from there to all */
+  if (!begin(comm, "sum",
+             2 * sizeof *x * (double)n * (double)(size - 1) / (double)size))
     return;
   for (; n >= size; x += m * size, n -= m * size) {
     m = n / size < piece ? n / size : piece;
@@ -88,6 +118,7 @@ hy_sum_f32(const hy_comm *comm, float *x, float *scratch, size_t n)
   }
   if (n > 0)
     sum_rest(comm, x, (int)n);
+  hy_meter_leave(comm);
 }
 
 void
@@ -96,7 +127,8 @@ hy_sum_f64(const hy_comm *comm, double *x, int n)
   size_t total = (size_t)comm->size * (size_t)n;
   double few[FEW], *p = few;
 
-  if (comm->size == 1 || n == 0)
+  if (n == 0 ||
+      !begin(comm, "sum of doubles", 8.0 * n * (double)(comm->size - 1)))
     return;
   if (total > FEW)
     p = hy_malloc(total * sizeof *p);
@@ -107,19 +139,24 @@ hy_sum_f64(const hy_comm *comm, double *x, int n)
       x[i] += p[r * n + i];
   if (p != few)
     free(p);
+  hy_meter_leave(comm);
 }
 
 void
 hy_sum_i64(const hy_comm *comm, int64_t *x, int n)
 {
-  if (comm->size > 1)
-    MPI_Allreduce(MPI_IN_PLACE, x, n, MPI_INT64_T, MPI_SUM, comm->mpi);
+  if (!begin(comm, "sum of integers", 8.0 * n))
+    return;
+  MPI_Allreduce(MPI_IN_PLACE, x, n, MPI_INT64_T, MPI_SUM, comm->mpi);
+  hy_meter_leave(comm);
 }
 
 int64_t
 hy_max_i64(const hy_comm *comm, int64_t x)
 {
-  if (comm->size > 1)
-    MPI_Allreduce(MPI_IN_PLACE, &x, 1, MPI_INT64_T, MPI_MAX, comm->mpi);
+  if (!begin(comm, "max", sizeof x))
+    return x;
+  MPI_Allreduce(MPI_IN_PLACE, &x, 1, MPI_INT64_T, MPI_MAX, comm->mpi);
+  hy_meter_leave(comm);
   return x;
 }

@@ -8,28 +8,53 @@
 #include "deck/deck.h"
 #include "grid/comm.h"
 
-/* Axes as bits, for the sets "partial on" and "replicated on". */
-enum { HY_TP = 1, HY_CP = 2, HY_DP = 4, HY_PP = 8, HY_EP = 16, HY_EDP = 32 };
+/* Axes as bits, for the sets "partial on" and "replicated on". HY_SP: on tp,
+ * but only when grid.sp is set (parameters used where tokens are cut). */
+enum {
+  HY_TP = 1,
+  HY_CP = 2,
+  HY_DP = 4,
+  HY_PP = 8,
+  HY_EP = 16,
+  HY_EDP = 32,
+  HY_SP = 64
+};
+
+enum { HY_MAX_DIVISOR = 32 };
 
 typedef struct {
   hy_comm world;
   hy_comm tp, cp, dp, pp; /* ranks that differ in one coordinate only */
-  hy_comm dp_cp;          /* the same tokens' worth of parameters */
+  hy_comm dp_cp;          /* the same slice of the dense parameters */
+  hy_comm seq;            /* tp and cp: ranks that share the same rows */
+  hy_comm stage;          /* dp, cp and tp: one pipeline stage */
   hy_comm ep, edp;        /* the expert regrouping inside a stage */
   hy_comm embed;          /* stages that share the embedding: first and last */
-  hy_comm replica;        /* ranks that hold the same dense slice */
-  int owned;              /* communicators to free */
+  int sp;                 /* tokens are cut over tp between the regions */
+  /* neighbours of f tp ranks, by divisor f of tp with 1 < f: those that hold
+   * the same head or group when tp has more ranks than there are heads */
+  int n_near;
+  hy_comm near[HY_MAX_DIVISOR];
+  hy_meter *meter; /* of every communicator above */
+  int owned;       /* communicators and meter to free */
 } hy_grid;
 
 /** Split parent into the communicators of the layout in d.
  *  An axis that does not divide the ranks: HY_EDECK with the numbers in the
- *  message; an axis > 1 that this version cannot run: HY_EDECK.
- *  Collective over parent; the same code on every rank. */
+ *  message. Collective over parent; the same code on every rank. */
 int hy_grid_new(hy_grid *g, MPI_Comm parent, const hy_deck_grid *d);
 void hy_grid_free(hy_grid *g);
 
-/** The layout of rank 0 of d->n_ranks (or of 1) ranks without communication,
- *  for --dry-run: sizes and ranks are set, communicators are MPI_COMM_NULL. */
-int hy_grid_plan(hy_grid *g, const hy_deck_grid *d);
+/** The layout of the first rank of stage `stage` of d->n_ranks (or of 1) ranks
+ *  without communication, for --dry-run: sizes and ranks are set, the
+ *  communicators are dry. The caller's meter, may be NULL. */
+int hy_grid_plan(hy_grid *g, const hy_deck_grid *d, int stage, hy_meter *meter);
+
+/** A copy of g whose communicators only count, on meter: for walking the
+ *  program of this rank before it runs. Nothing to free. */
+void hy_grid_dry(hy_grid *copy, const hy_grid *g, hy_meter *meter);
+
+/** The f neighbouring tp ranks of this one; f divides tp. f = 1: alone. */
+hy_comm hy_grid_near(const hy_grid *g, int f);
 
 #endif

@@ -1,5 +1,6 @@
 # src/grid: groups of ranks, collectives, the layout
 src_libhymn_a_SOURCES += \
+  src/grid/coll.c src/grid/meter.h \
   src/grid/comm.c src/grid/comm.h \
   src/grid/grid.c src/grid/grid.h \
   src/grid/share.c src/grid/share.h \

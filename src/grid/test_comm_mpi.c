@@ -123,12 +123,12 @@ test_grid(void **state)
     d.tp = tp;
     d.n_ranks = world.size;
     assert_int_equal(hy_grid_new(&g, MPI_COMM_WORLD, &d), 0);
-    assert_int_equal(hy_grid_plan(&plan, &d), 0);
+    assert_int_equal(hy_grid_plan(&plan, &d, 0, NULL), 0);
     assert_int_equal(g.tp.size, tp);
     assert_int_equal(g.dp.size, world.size / tp);
     assert_int_equal(g.tp.rank, world.rank % tp); /* tp is fastest */
     assert_int_equal(g.dp.rank, world.rank / tp);
-    assert_int_equal(g.replica.size, g.dp.size);
+    assert_int_equal(g.dp_cp.size, g.dp.size * g.cp.size);
     assert_int_equal(g.ep.size, 1);
     assert_int_equal(g.edp.size, world.size);
     assert_int_equal(plan.tp.size, g.tp.size);
@@ -140,12 +140,6 @@ test_grid(void **state)
   d.tp = world.size + 1;
   assert_int_equal(hy_grid_new(&g, MPI_COMM_WORLD, &d), HY_EDECK);
   assert_non_null(strstr(hy_err_text(), "cannot be cut into pp*cp*tp"));
-  hy_err_clear();
-  d.tp = 1;
-  d.cp = 2;
-  assert_int_equal(hy_grid_new(&g, MPI_COMM_WORLD, &d), HY_EDECK);
-  assert_string_equal(hy_err_text(), "grid.cp=2: context parallelism is not in "
-                                     "this version; set it to 1");
   hy_err_clear();
 }
 

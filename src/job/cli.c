@@ -164,7 +164,7 @@ cmd_dry_run(int n, char **arg)
   if (!layout.n_ranks)
     layout.n_ranks = launcher_size();
   if (!err)
-    err = hy_grid_plan(&grid, &layout);
+    err = hy_grid_plan(&grid, &layout, 0, NULL);
   if (!err)
     err = hy_dry_run(deck, &grid);
   hy_deck_free(deck);

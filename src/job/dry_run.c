@@ -17,7 +17,7 @@
 #include <sys/statvfs.h>
 
 /* A communicator of one rank: no call reaches MPI, which is not started. */
-static const hy_comm alone = {MPI_COMM_SELF, 0, 1};
+static const hy_comm alone = {.mpi = MPI_COMM_SELF, .rank = 0, .size = 1};
 
 static const char *
 amount(double bytes, char out[32])

@@ -61,8 +61,8 @@ hy_piece_mine(const hy_spec *spec, const hy_grid *grid)
   if (spec->split >= 0 && spec->axis == HY_EP)
     return grid->edp.rank == 0;
   if (spec->split >= 0)
-    return grid->replica.rank == 0;
-  return grid->replica.rank == 0 && grid->tp.rank == 0;
+    return grid->dp_cp.rank == 0;
+  return grid->dp_cp.rank == 0 && grid->tp.rank == 0;
 }
 
 int64_t

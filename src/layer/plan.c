@@ -67,7 +67,9 @@ hy_param(hy_plan *p, const char *name, int n_dim, const int64_t *dim)
                  .init_std = (float)p->cfg->init_std,
                  .partial = HY_DP | HY_CP,
                  .decay = n_dim > 1,
-                 .layer = p->current};
+                 .layer = p->current,
+                 .unit_id = p->current >= 0 ? HY_UNIT_LAYER + (int)p->current
+                                            : p->unit};
   for (int i = 0; i < 4; i++)
     s->dim[i] = i < n_dim ? dim[i] : 1;
   snprintf(s->name, sizeof s->name, "%s%s", p->prefix, name);
@@ -213,6 +215,7 @@ declare_block(hy_plan *p, int block)
   int64_t d = p->cfg->d_model;
   char prefix[64];
 
+  p->unit = HY_UNIT_MTP + block;
   snprintf(prefix, sizeof prefix, "mtp.layers.%d.", block * n);
   p->mtp[block].enorm = declare(p, prefix, "enorm.weight", HY_DIM(d));
   p->mtp[block].hnorm = declare(p, prefix, "hnorm.weight", HY_DIM(d));
@@ -243,12 +246,14 @@ hy_plan_new(hy_plan *p, const hy_cfg *cfg)
   p->n_layer_all = p->n_layer + p->n_mtp_block * p->n_mtp_layer;
   p->layer = hy_calloc((size_t)p->n_layer_all, sizeof *p->layer);
   p->mtp = hy_calloc((size_t)p->n_mtp_block, sizeof *p->mtp);
+  p->unit = HY_UNIT_EMBED;
   p->embed = declare(p, "backbone.", "embeddings.weight",
                      HY_DIM(cfg->vocab, cfg->d_model));
   for (int i = 0; i < p->n_layer; i++) {
     snprintf(prefix, sizeof prefix, "backbone.layers.%d.", i);
     declare_layer(p, i, cfg->pattern[i], prefix);
   }
+  p->unit = HY_UNIT_OUT;
   p->norm_f = declare(p, "backbone.", "norm_f.weight", HY_DIM(cfg->d_model));
   p->head = cfg->tie ? p->embed
                      : declare(p, "", "lm_head.weight",

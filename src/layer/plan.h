@@ -42,6 +42,7 @@ typedef struct {
   int n_part;     /* fused blocks along split, each cut by itself */
   int64_t part[HY_MAX_PART];
   int64_t unit[HY_MAX_PART]; /* rows of a part that stay together (a head) */
+  int uneven;                /* parts need not divide evenly (the vocabulary) */
   unsigned partial; /* axes on which a rank's gradient is only a part */
   hy_kind kind;
   hy_init init;
@@ -49,7 +50,19 @@ typedef struct {
   int decay;     /* weight decay applies */
   int keep_fp32; /* fp32 also in bf16 weight folders */
   int64_t layer; /* flat layer index; -1: embedding, final norm, head */
+  int unit_id;   /* parameters gathered and reduced together: HY_UNIT_* or
+                    HY_UNIT_LAYER + layer */
+  int stage[2];  /* pipeline stages that hold it (twice the same: one) */
 } hy_spec;
+
+/* Units outside the layers. */
+enum {
+  HY_UNIT_NONE = -1,
+  HY_UNIT_EMBED, /* the table, also the head when tied */
+  HY_UNIT_OUT,   /* final norm and head */
+  HY_UNIT_MTP,   /* + block: norms and projection of a prediction block */
+  HY_UNIT_LAYER = HY_UNIT_MTP + 8 /* + flat layer index */
+};
 
 /* The piece of a tensor that one rank holds: n runs along the split
  * dimension (one for a fused block each), stored one after another. */
@@ -59,6 +72,9 @@ typedef struct {
   int64_t global[HY_MAX_PART]; /* first index in the global tensor */
   int64_t local[HY_MAX_PART];  /* first index in the local piece */
   int64_t count[HY_MAX_PART];
+  int copies[HY_MAX_PART]; /* neighbouring tp ranks that hold the same rows of
+                              a part (tp larger than its number of units) */
+  int here;                /* 0: another stage holds it, all sizes are 0 */
 } hy_shard;
 
 /** Which part of spec is mine. Not collective. */
@@ -94,6 +110,7 @@ typedef struct {
   hy_spec *spec;
   const char *prefix; /* of the names hy_param makes, while layers declare */
   int64_t current;    /* their layer */
+  int unit;           /* and outside the layers their unit */
 } hy_plan;
 
 /** Layers and specs of the architecture; cfg must outlive the plan.

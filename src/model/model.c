@@ -85,15 +85,15 @@ hy_model_trunk(hy_ctx *c, const hy_model *m)
 
   c->weight = m->weight;
   c->depth = 0;
-  hy_layer_begin(c, -1);
+  hy_layer_begin(c, -1, HY_UNIT_EMBED, HY_UNIT_NONE);
   x = hy_embedding(c, c->batch->token, c->batch->n_tokens, m->weight[p->embed]);
   hy_watch(c, "hidden.embed", x, 0);
   for (int i = 0; i < p->n_layer; i++) {
-    hy_layer_begin(c, i);
+    hy_layer_begin(c, i, HY_UNIT_LAYER + i, HY_UNIT_NONE);
     x = p->layer[i].type->forward(c, &p->layer[i], x);
     hy_watch(c, "hidden", x, 0);
   }
-  hy_layer_begin(c, -1);
+  hy_layer_begin(c, -1, HY_UNIT_OUT, HY_UNIT_NONE);
   x = hy_rmsnorm(c, x, m->weight[p->norm_f], (float)m->cfg->norm_eps);
   hy_watch(c, "hidden.norm_f", x, 0);
   return x;
@@ -115,7 +115,7 @@ predict_depth(hy_ctx *c, const hy_model *m, int k, hy_tensor *h)
   hy_tensor *e, *x;
 
   c->depth = k;
-  hy_layer_begin(c, -1);
+  hy_layer_begin(c, -1, HY_UNIT_EMBED, HY_UNIT_MTP + block);
   e = hy_embedding(c, c->batch->ahead[k - 1].token, c->batch->n_tokens,
                    m->weight[p->embed]);
   e = hy_rmsnorm(c, e, m->weight[p->mtp[block].enorm], eps);
@@ -124,10 +124,10 @@ predict_depth(hy_ctx *c, const hy_model *m, int k, hy_tensor *h)
   for (int j = 0; j < p->n_mtp_layer; j++) {
     const hy_layer *l = &p->layer[p->n_layer + block * p->n_mtp_layer + j];
 
-    hy_layer_begin(c, l->index);
+    hy_layer_begin(c, l->index, HY_UNIT_LAYER + (int)l->index, HY_UNIT_NONE);
     x = l->type->forward(c, l, x);
   }
-  hy_layer_begin(c, -1);
+  hy_layer_begin(c, -1, HY_UNIT_MTP + block, HY_UNIT_NONE);
   x = hy_rmsnorm(c, x, m->weight[p->mtp[block].norm], eps);
   hy_watch(c, "hidden.norm", x, 0);
   return x;
@@ -139,7 +139,9 @@ head_loss(hy_ctx *c, const hy_model *m, hy_tensor *h, const int32_t *target,
 {
   hy_tensor *z;
 
-  hy_layer_begin(c, -1);
+  hy_layer_begin(c, -1,
+                 m->plan.head == m->plan.embed ? HY_UNIT_EMBED : HY_UNIT_OUT,
+                 HY_UNIT_NONE);
   z = hy_model_logits(c, m, h);
   hy_watch(c, "logits", z, 0);
   hy_ce(c, z, target, weight, (float)scale, value);

@@ -15,7 +15,8 @@ static const hy_grid tiny_one_rank = {.world = {.size = 1},
                                       .ep = {.size = 1},
                                       .edp = {.size = 1},
                                       .embed = {.size = 1},
-                                      .replica = {.size = 1}};
+                                      .seq = {.size = 1},
+                                      .stage = {.size = 1}};
 
 enum { TINY_VOCAB = 29 };
 

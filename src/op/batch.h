@@ -6,14 +6,27 @@
 
 #define HY_AHEAD_MAX 8
 
+/* Consecutive tokens of one row on this rank. Without cp a row is one span;
+ * with cp a row is cut into 2 cp pieces of which a rank has two, one span
+ * each (pieces cp.rank and 2 cp - 1 - cp.rank). */
+typedef struct {
+  int64_t at, n;  /* local tokens at .. at+n-1 */
+  int32_t row;    /* of the micro-batch */
+  int32_t piece;  /* of the row, 0 .. 2cp-1 */
+  int64_t before; /* tokens of the first token's document in pieces before
+                     this one; 0: it starts here */
+} hy_span;
+
 /** One micro-batch. Rows are flattened one after another. */
 typedef struct {
-  int64_t n_rows, seq_len, n_tokens; /* n_tokens = n_rows * seq_len */
-  int32_t *token;                    /* (n_tokens) */
-  int32_t *target; /* next token of the same document, 0 where none */
-  float *weight;   /* of predicting target; 0 where none */
+  int64_t n_rows, seq_len; /* of the micro-batch, before cp cuts the rows */
+  int64_t n_tokens;        /* on this rank; n_rows * seq_len without cp */
+  int32_t *token;          /* (n_tokens) */
+  int32_t *target;         /* next token of the same document, 0 where none */
+  float *weight;           /* of predicting target; 0 where none */
   /* index IN THE FLATTENED BATCH of the first token of the token's document:
-   * t sees u iff seq_start[t] <= u <= t */
+   * t sees u iff seq_start[t] <= u <= t. With cp: of its first token in the
+   * span; what spans before hold comes through the regions. */
   int32_t *seq_start;
   uint8_t *pad; /* 1: padding, counts nowhere */
   int n_ahead;  /* MTP depths */
@@ -24,6 +37,18 @@ typedef struct {
     int32_t *token, *target;
     float *weight;
   } ahead[HY_AHEAD_MAX];
+  /* how cp cut the rows; NULL and 0 without cp */
+  int64_t n_span;
+  const hy_span *span;
+  /* (n_rows, 2 cp): row index of the first token of the document that the
+   * first token of each piece belongs to; the same on all ranks of the row.
+   * Pieces a < b are linked iff row_start[b] < begin of piece a+1. */
+  const int64_t *row_start;
+  /* Documents cut over the ranks of grid.seq (by cp, or by slices of tokens
+   * over tp): doc[t] is their number, -1 for those that lie whole in one
+   * slice. NULL: none is cut. n_cut_docs is the same on all of grid.seq. */
+  int32_t *doc;
+  int64_t n_cut_docs;
   /* global denominators of the optimizer step, the same on all ranks */
   double n_target; /* sum of weight over the global batch */
   double n_ahead_target[HY_AHEAD_MAX];

@@ -4,7 +4,8 @@ src_libhymn_a_SOURCES += \
   src/op/cache.h \
   src/op/cost.c src/op/cost.h \
   src/op/op.c src/op/op.h src/op/ops.def \
-  src/op/region.c src/op/region.h \
+  src/op/region.h src/op/region_cp.c src/op/region_ep.c \
+  src/op/region_tp.c \
   src/op/tape.c src/op/tape.h \
   src/op/tensor.h
 

@@ -193,7 +193,7 @@ hy_exec(hy_ctx *c, hy_rec *r)
 }
 
 void
-hy_layer_begin(hy_ctx *c, int64_t layer)
+hy_layer_begin(hy_ctx *c, int64_t layer, int a, int b)
 {
   hy_rec *r;
 
@@ -205,6 +205,8 @@ hy_layer_begin(hy_ctx *c, int64_t layer)
   }
   r = hy_rec_new(c, &op_layer_begin, 0, NULL);
   r->attr.mark = c->act.used;
+  r->attr.unit[0] = a;
+  r->attr.unit[1] = b;
   keep_rec(c, r);
 }
 

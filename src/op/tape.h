@@ -59,6 +59,7 @@ typedef struct {
   double *value; /* where a loss adds its value */
   int64_t layer;
   size_t mark;         /* of the activation arena, for layer_begin */
+  int unit[2];         /* of parameters, for layer_begin */
   const hy_comm *comm; /* of a region */
 } hy_attr;
 
@@ -85,6 +86,17 @@ typedef struct {
   void (*init)(void); /* before the first body; may be called again */
 } hy_backend;
 
+/* Who gathers the parameters of a unit before they are used and takes their
+ * gradients after (zero 3, reductions that overlap backward). A unit is used in
+ * a segment of the tape, from one hy_layer_begin to the next. `backward` is 0
+ * around its forward, 1 around its backward, in which segments come last to
+ * first. Collective, in the same order on all ranks of a stage. */
+typedef struct {
+  void (*acquire)(void *arg, hy_ctx *c, int unit, int backward);
+  void (*release)(void *arg, hy_ctx *c, int unit, int backward);
+  void *arg;
+} hy_fetch;
+
 /* One for each model and micro-batch in flight. */
 struct hy_ctx {
   const hy_backend *be;
@@ -101,6 +113,7 @@ struct hy_ctx {
   const hy_segments *seg;
   struct hy_cache *cache;   /* generation: states by layer (op/cache.h) */
   hy_tensor *const *weight; /* parameters by spec index */
+  const hy_fetch *fetch;    /* NULL: all parameters are always there */
   int64_t layer;   /* flat index, MTP layers behind the backbone; or -1 */
   int depth;       /* 0 backbone, k: prediction depth k */
   hy_cost planned; /* of the program that sized the arenas */
@@ -145,9 +158,10 @@ hy_tensor *hy_rec_save(hy_ctx *c, hy_rec *r, hy_fmt fmt, int64_t rows,
 /** Run forward; returns out[0] (NULL if none). */
 hy_tensor *hy_exec(hy_ctx *c, hy_rec *r);
 
-/** Marks the start of a layer: in backward everything after it is released
- *  here. */
-void hy_layer_begin(hy_ctx *c, int64_t layer);
+/** Marks the start of a segment, a layer or a part of the model outside the
+ *  layers (-1): in backward everything after it is released here.
+ *  \param a, b  units of parameters (HY_UNIT_*) that it uses; -1: none */
+void hy_layer_begin(hy_ctx *c, int64_t layer, int a, int b);
 
 /** Run all records last to first. Regions in it are collective. */
 void hy_backward(hy_ctx *c);

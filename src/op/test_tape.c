@@ -45,24 +45,24 @@ program(graph *g, hy_ctx *c, int taping)
 
   g->value = 0.0;
   hy_ctx_reset(c, taping);
-  hy_layer_begin(c, -1);
+  hy_layer_begin(c, -1, -1, -1);
   x = hy_embedding(c, token, T, g->leaf[TABLE]);
-  hy_layer_begin(c, 0);
+  hy_layer_begin(c, 0, -1, -1);
   a = hy_rmsnorm(c, x, g->leaf[NORM], 1e-3f);
   h = hy_add(c, x, a); /* x: twice in this layer */
   a = hy_concat(c, hy_cols_of(c, h, 0, 2), hy_cols_of(c, h, 2, D - 2));
   if (taping)
     hy_keep(c, a); /* layers 1 and 2 read it */
-  hy_layer_begin(c, 1);
+  hy_layer_begin(c, 1, -1, -1);
   h = hy_linear(c, a, g->leaf[UP]);
   u = hy_silu(c, hy_cols_of(c, h, 0, F / 2));
   v = hy_relu2(c, hy_cols_of(c, h, F / 2, F / 2));
   h = hy_linear(c, hy_concat(c, u, v), g->leaf[DOWN]);
   if (taping) /* inference keeps one layer's input only */
-    hy_layer_begin(c, 2);
+    hy_layer_begin(c, 2, -1, -1);
   h = hy_add(c, h, h);
   h = hy_add(c, a, h);
-  hy_layer_begin(c, -1);
+  hy_layer_begin(c, -1, -1, -1);
   h = hy_linear(c, h, g->leaf[TABLE]);
   hy_ce(c, h, target, weight, (float)scale, &g->value);
 }

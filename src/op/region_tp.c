@@ -1,5 +1,5 @@
+/* region_tp.c: features, or tokens, cut over the tp ranks. */
 #include "op/region.h"
-#include "op/cache.h"
 
 #include <string.h>
 
@@ -93,45 +93,4 @@ hy_tensor *
 hy_leave_tp(hy_ctx *c, hy_tensor *x)
 {
   return region_tp(c, &hy_op_leave_tp, x);
-}
-
-hy_dispatched
-hy_dispatch(hy_ctx *c, hy_tensor *x, const hy_route *route, int64_t n_experts)
-{
-  return hy_permute(c, x, route, n_experts);
-}
-
-hy_tensor *
-hy_combine(hy_ctx *c, hy_tensor *rows, const hy_dispatched *d,
-           hy_tensor *weight)
-{
-  return hy_unpermute(c, rows, d, weight);
-}
-
-static hy_layer_cache *
-my_cache(hy_ctx *c)
-{
-  return c->cache && c->layer >= 0 ? &c->cache->layer[c->layer] : NULL;
-}
-
-hy_tensor *
-hy_carry_conv(hy_ctx *c, hy_tensor *x)
-{
-  (void)x; /* whose last rows travel when cp cuts it */
-  return my_cache(c) ? &my_cache(c)->conv : NULL;
-}
-
-hy_tensor *
-hy_carry_state(hy_ctx *c)
-{
-  return my_cache(c) ? &my_cache(c)->ssm : NULL;
-}
-
-void
-hy_ring_kv(hy_ctx *c, hy_tensor **kc, hy_tensor **vc)
-{
-  hy_layer_cache *l = my_cache(c);
-
-  *kc = l ? &l->k : NULL;
-  *vc = l ? &l->v : NULL;
 }
