@@ -5,6 +5,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 static _Noreturn void
 out_of_memory(size_t bytes)
@@ -117,11 +118,17 @@ hy_arena_new(hy_arena *a, const char *name, size_t size)
 {
   *a = (hy_arena){.name = name};
   size = (size + HY_ALIGN - 1) / HY_ALIGN * HY_ALIGN;
-  if (size && !(a->base = aligned_alloc(HY_ALIGN, size)))
-    return hy_fail(HY_ERES,
-                   "memory: cannot get %zu bytes for %s; use a smaller batch "
-                   "or model or more ranks",
-                   size, name);
+  if (size > 0) {
+    void *base = mmap(NULL, size, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+
+    if (base == MAP_FAILED)
+      return hy_fail(HY_ERES,
+                     "memory: cannot get %zu bytes for %s; use a smaller batch "
+                     "or model or more ranks",
+                     size, name);
+    a->base = base;
+  }
   a->size = size;
   return HY_OK;
 }
@@ -135,7 +142,8 @@ hy_arena_plan(hy_arena *a, const char *name)
 void
 hy_arena_free(hy_arena *a)
 {
-  free(a->base);
+  if (a->base)
+    munmap(a->base, a->size);
   *a = (hy_arena){0};
 }
 

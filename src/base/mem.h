@@ -44,7 +44,8 @@ typedef struct {
 
 #define HY_ALIGN 64 /* bytes: one cache line, one AVX-512 vector */
 
-/** Reserve size bytes; 0 or HY_ERES. */
+/** Reserve size bytes of addresses; a page costs memory from its first use on,
+ *  so an arena may be as large as the worst case asks. 0 or HY_ERES. */
 int hy_arena_new(hy_arena *a, const char *name, size_t size);
 /** An arena that counts bytes and never holds any. */
 void hy_arena_plan(hy_arena *a, const char *name);

@@ -20,7 +20,7 @@ hymn_unit_tests += src/op/test_tape
 src_op_test_tape_SOURCES = src/op/test_tape.c src/cpu/test_op.h
 src_op_test_tape_LDADD = $(HYMN_TEST_LIBS)
 src_op_test_tape_LDFLAGS = -Wl,--wrap=malloc -Wl,--wrap=calloc \
-  -Wl,--wrap=realloc -Wl,--wrap=aligned_alloc
+  -Wl,--wrap=realloc -Wl,--wrap=mmap
 
 hymn_unit_tests += src/op/test_region_mpi
 src_op_test_region_mpi_SOURCES = src/op/test_region_mpi.c \

@@ -154,10 +154,13 @@ keep_rec(hy_ctx *c, hy_rec *r)
   c->tape.rec[c->tape.n++] = r;
 }
 
-/* A region sums its tensor over ranks; everything else asks the backend. */
+/* A region says itself, or sums its tensor over ranks; everything else asks
+ * the backend. */
 static size_t
 scratch_bytes(const hy_ctx *c, const hy_rec *r, int backward)
 {
+  if (r->attr.room[0] || r->attr.room[1])
+    return r->attr.room[backward];
   if (r->attr.comm)
     return hy_bytes(HY_F32, r->in[0]->dim[0] * r->in[0]->ld);
   return c->be->scratch(c, r, backward);

@@ -61,6 +61,8 @@ typedef struct {
   size_t mark;         /* of the activation arena, for layer_begin */
   int unit[2];         /* of parameters, for layer_begin */
   const hy_comm *comm; /* of a region */
+  size_t room[2];      /* bytes of scratch its bodies want, forward and
+                          backward; both 0: as many as in[0] has */
 } hy_attr;
 
 struct hy_rec {

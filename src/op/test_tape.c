@@ -3,6 +3,8 @@
  * weight by two ops. Its gradients, its memory, and no heap in a step. */
 #include "cpu/test_op.h"
 
+#include <sys/mman.h>
+
 enum { T = 9, D = 5, F = 8, VOCAB = 7, N_LEAF = 4 };
 enum { TABLE, NORM, UP, DOWN };
 
@@ -34,7 +36,8 @@ static int n_allocs;
 COUNTED(malloc, (size_t n), (n))
 COUNTED(calloc, (size_t n, size_t size), (n, size))
 COUNTED(realloc, (void *p, size_t n), (p, n))
-COUNTED(aligned_alloc, (size_t align, size_t n), (align, n))
+COUNTED(mmap, (void *at, size_t n, int prot, int flags, int fd, off_t from),
+        (at, n, prot, flags, fd, from))
 
 /* --- the graph ----------------------------------------------------------- */
 
