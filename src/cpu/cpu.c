@@ -142,7 +142,7 @@ cpu_scratch(const hy_ctx *c, const hy_rec *r, int backward)
 #undef HY_OP
 
 static const hy_op cpu_op[] = {
-#define HY_OP(n) {#n, cpu_##n##_fwd, cpu_##n##_bwd, hy_##n##_cost},
+#define HY_OP(n) {#n, cpu_##n##_fwd, cpu_##n##_bwd, hy_##n##_cost, 0},
 #include "op/ops.def"
 #undef HY_OP
 };

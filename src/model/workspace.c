@@ -1,6 +1,8 @@
 #include "model/workspace.h"
 #include "op/op.h"
 
+#include <string.h>
+
 void
 hy_workspace_plan(hy_ctx *plan, const hy_model *m, const hy_grid *grid,
                   int n_threads, int64_t n_rows, int64_t seq_len, int what)
@@ -10,9 +12,11 @@ hy_workspace_plan(hy_ctx *plan, const hy_model *m, const hy_grid *grid,
                 .n_tokens = n_rows * seq_len,
                 .n_ahead = m->plan.n_depth};
   hy_losses l = {0};
+  hy_meter *meter;
 
   hy_ctx_init(plan, &hy_backend_plan, grid, n_threads,
               m->plan.n_layer + m->plan.n_mtp_layer * m->plan.n_depth);
+  meter = plan->grid->meter;
   plan->batch = &b;
   if (what & HY_WS_VALID) {
     hy_ctx_reset(plan, 0);
@@ -20,10 +24,12 @@ hy_workspace_plan(hy_ctx *plan, const hy_model *m, const hy_grid *grid,
   }
   if (what & HY_WS_TRAIN) {
     plan->cost = (hy_cost){0, 0, 0};
+    memset(meter->sent, 0, sizeof meter->sent);
     hy_ctx_reset(plan, 1);
     hy_model_loss(plan, m, 1, &l);
     hy_backward(plan);
   }
+  memcpy(plan->sent, meter->sent, sizeof plan->sent);
   plan->batch = NULL;
 }
 

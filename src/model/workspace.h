@@ -11,8 +11,9 @@ enum {
 
 /** Run the program of a micro-batch of n_rows rows of seq_len tokens through
  *  the dry backend. plan->act.peak, ->turn[].peak and ->host.peak are then the
- *  bytes a real context needs, plan->cost what it computes (of the training
- *  program if that is asked for). Free plan with hy_ctx_free. Not collective.
+ *  bytes a real context needs, plan->cost what it computes and plan->sent what
+ *  this rank sends (of the training program if that is asked for). Free plan
+ * with hy_ctx_free. Not collective.
  */
 void hy_workspace_plan(hy_ctx *plan, const hy_model *m, const hy_grid *grid,
                        int n_threads, int64_t n_rows, int64_t seq_len,

@@ -40,9 +40,8 @@ enter_tp_bwd(hy_ctx *c, hy_rec *r)
 {
   hy_tensor *y = r->out[0];
 
-  (void)c;
   hy_sum_f32(r->attr.comm, y->grad, r->scratch, (size_t)(y->dim[0] * y->ld));
-  if (r->in[0]->grad)
+  if (r->in[0]->grad && !c->be->dry)
     add_grad(r);
 }
 
@@ -58,13 +57,13 @@ leave_tp_fwd(hy_ctx *c, hy_rec *r)
 static void
 leave_tp_bwd(hy_ctx *c, hy_rec *r)
 {
-  (void)c;
-  if (r->in[0]->grad)
+  if (r->in[0]->grad && !c->be->dry)
     add_grad(r);
 }
 
-const hy_op hy_op_enter_tp = {"enter_tp", nothing, enter_tp_bwd, no_cost};
-const hy_op hy_op_leave_tp = {"leave_tp", leave_tp_fwd, leave_tp_bwd, no_cost};
+const hy_op hy_op_enter_tp = {"enter_tp", nothing, enter_tp_bwd, no_cost, 1};
+const hy_op hy_op_leave_tp = {"leave_tp", leave_tp_fwd, leave_tp_bwd, no_cost,
+                              1};
 
 /* The output shares the input's memory and has a gradient of its own. */
 static hy_tensor *

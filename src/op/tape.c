@@ -5,9 +5,24 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const hy_op op_layer_begin = {"layer_begin", NULL, NULL, NULL};
+static const hy_op op_layer_begin = {"layer_begin", NULL, NULL, NULL, 0};
 
 enum { REC_PER_LAYER = 64, HOST_PER_REC = 2048 };
+
+/* What a dry context talks to. */
+typedef struct {
+  hy_grid grid; /* first: c->grid is this block */
+  hy_meter meter;
+} dry_grid;
+
+static const hy_grid *
+dry_copy(const hy_grid *grid)
+{
+  dry_grid *d = hy_calloc(1, sizeof *d);
+
+  hy_grid_dry(&d->grid, grid, &d->meter);
+  return &d->grid;
+}
 
 void
 hy_ctx_init(hy_ctx *c, const hy_backend *be, const hy_grid *grid, int n_threads,
@@ -18,6 +33,7 @@ hy_ctx_init(hy_ctx *c, const hy_backend *be, const hy_grid *grid, int n_threads,
     be->init();
     return;
   }
+  c->grid = dry_copy(grid);
   hy_arena_plan(&c->act, "activations");
   hy_arena_plan(&c->turn[0], "gradients of activations");
   hy_arena_plan(&c->turn[1], "gradients of activations");
@@ -37,6 +53,7 @@ hy_ctx_reserve(hy_ctx *c, const hy_ctx *plan)
   if (!err)
     err = hy_arena_new(&c->host, plan->host.name, plan->host.peak);
   c->planned = plan->cost;
+  memcpy(c->sent, plan->sent, sizeof c->sent);
   c->tape.max = plan->tape.max;
   c->tape.rec = hy_malloc((size_t)c->tape.max * sizeof *c->tape.rec);
   return err;
@@ -51,6 +68,9 @@ hy_ctx_free(hy_ctx *c)
   hy_arena_free(&c->host);
   free(c->tape.rec);
   c->tape.rec = NULL;
+  if (c->be && c->be->dry)
+    free((void *)(uintptr_t)c->grid);
+  c->grid = NULL;
 }
 
 void
@@ -174,7 +194,7 @@ run_body(hy_ctx *c, hy_rec *r, void (*body)(hy_ctx *, hy_rec *), int backward)
   size_t mark = a->used, bytes = scratch_bytes(c, r, backward);
 
   r->scratch = bytes ? hy_arena_get(a, bytes) : NULL;
-  if (!c->be->dry)
+  if (!c->be->dry || r->op->counts)
     body(c, r);
   hy_arena_release(a, mark);
 }

@@ -28,6 +28,9 @@ typedef struct {
    * NULL grad: skip that product. out[]->grad is read only. */
   void (*bwd)(hy_ctx *, hy_rec *);
   hy_cost (*cost)(const hy_rec *);
+  /* 1: the bodies talk to other ranks and are called by a dry backend too, to
+   * be counted; then they make their calls and touch no data */
+  int counts;
 } hy_op;
 
 /* Sequences that continue from a cache (generation): segment s is the rows
@@ -102,7 +105,7 @@ typedef struct {
 /* One for each model and micro-batch in flight. */
 struct hy_ctx {
   const hy_backend *be;
-  const hy_grid *grid;
+  const hy_grid *grid; /* of a dry backend: one that only counts */
   int n_threads;
   hy_tape tape;
   int taping;       /* 0: inference */
@@ -120,6 +123,9 @@ struct hy_ctx {
   int depth;       /* 0 backbone, k: prediction depth k */
   hy_cost planned; /* of the program that sized the arenas */
   hy_cost cost;    /* of everything run since the caller cleared it */
+  /* bytes this rank sends to others, by axis, of the program that sized the
+   * arenas */
+  double sent[HY_N_AXES];
   double *aux;     /* sum of the balance losses; NULL: none wanted */
   float aux_scale; /* 1/depths inside a prediction block used by them all */
   int64_t *count;  /* (n_layers, n_experts) tokens routed, or NULL */
@@ -129,9 +135,9 @@ struct hy_ctx {
   void *watch_arg;
 };
 
-/** A context without memory for tensors: of a dry backend it is ready to count,
- *  of another hy_ctx_reserve follows. n_layers sizes the records of a dry
- *  one. */
+/** A context without memory for tensors: of a dry backend it is ready to count
+ *  (and has a dry copy of the grid, c->grid, with a meter of its own), of
+ *  another hy_ctx_reserve follows. n_layers sizes the records of a dry one. */
 void hy_ctx_init(hy_ctx *c, const hy_backend *be, const hy_grid *grid,
                  int n_threads, int64_t n_layers);
 /** Arenas of the sizes that `plan` (a context of the dry backend that ran the

@@ -48,14 +48,18 @@ check(const char *pattern, int tp, int64_t n_rows, double bound)
   float *scratch = test_alloc(HY_BUCKET, sizeof *scratch);
   hy_batch b, mine;
   hy_grid g;
-  double sum[2];
+  double sum[2], sent;
 
   assert_int_equal(hy_grid_new(&g, MPI_COMM_WORLD, &d), 0);
   x = tiny_piece(whole, &g, ROWS, LEN);
   b = tiny_rows(&tiny_one_rank, n_rows, LEN, x->m.plan.n_depth);
   mine = tiny_rows(&g, n_rows, LEN, x->m.plan.n_depth);
   tiny_step(whole, &b);
+  sent = g.meter->sent[HY_AXIS_TP];
   tiny_step(x, &mine);
+  sent = g.meter->sent[HY_AXIS_TP] - sent; /* as planned for ROWS rows */
+  assert_true(fabs(sent * ROWS - x->c.sent[HY_AXIS_TP] * (double)mine.n_rows) <=
+              1e-9 * sent);
   sum[0] = x->l.ce;
   sum[1] = x->l.mtp[0] + x->l.aux;
   hy_sum_f64(&g.dp_cp, sum, 2);
