@@ -6,8 +6,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* MPI counts are int; no call moves more than this many bytes. */
-#define PIECE ((size_t)1 << 30)
+/* MPI counts are int; no call moves more than this many bytes. The tests are
+ * built with a small one. */
+#ifndef HY_PIECE
+#define HY_PIECE ((size_t)1 << 30)
+#endif
 
 const char *
 hy_axis_name(int axis)
@@ -63,8 +66,8 @@ hy_bcast(const hy_comm *comm, void *data, size_t n, int root)
 
   if (!begin(comm, "bcast", comm->rank == root ? (double)n : 0))
     return;
-  for (size_t at = 0; at < n; at += PIECE) {
-    size_t m = n - at < PIECE ? n - at : PIECE;
+  for (size_t at = 0; at < n; at += HY_PIECE) {
+    size_t m = n - at < HY_PIECE ? n - at : HY_PIECE;
 
     MPI_Bcast(p + at, (int)m, MPI_BYTE, root, comm->mpi);
   }
@@ -106,7 +109,7 @@ sum_rest(const hy_comm *comm, float *x, int n)
 void
 hy_sum_f32(const hy_comm *comm, float *x, float *scratch, size_t n)
 {
-  size_t size = (size_t)comm->size, piece = PIECE / sizeof *x / size, m;
+  size_t size = (size_t)comm->size, piece = HY_PIECE / sizeof *x / size, m;
 
   /* each float goes to its owner and, summed, from there to all */
   if (!begin(comm, "sum",

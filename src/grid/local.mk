@@ -9,3 +9,10 @@ src_libhymn_a_SOURCES += \
 hymn_unit_tests += src/grid/test_comm_mpi
 src_grid_test_comm_mpi_SOURCES = src/grid/test_comm_mpi.c
 src_grid_test_comm_mpi_LDADD = $(HYMN_TEST_LIBS)
+
+# its own collectives, cut into pieces of 40 bytes
+hymn_unit_tests += src/grid/test_coll_mpi
+src_grid_test_coll_mpi_SOURCES = src/grid/test_coll_mpi.c \
+  src/grid/coll.c src/grid/comm.c
+src_grid_test_coll_mpi_CPPFLAGS = $(AM_CPPFLAGS) -DHY_PIECE='(size_t)40'
+src_grid_test_coll_mpi_LDADD = $(HYMN_TEST_LIBS)
