@@ -20,6 +20,7 @@ struct hy_loader {
   int64_t first, n, n_micro;
   int in_order; /* samples are rows of the file */
   hy_batch b;   /* buffers for micro_batch rows, and the denominators */
+  hy_cut *cut;  /* NULL: rows stay whole */
 };
 
 /* ---- which row ---- */
@@ -170,6 +171,8 @@ hy_loader_micro(hy_loader *l, int64_t i, hy_batch *b)
     err = load_row(l, l->first + from + r, r, &row);
   hy_batch_ahead(&l->b);
   *b = l->b;
+  if (l->cut && !err)
+    hy_cut_rows(l->cut, &l->b, b);
   return err;
 }
 
@@ -224,7 +227,8 @@ check_sizes(hy_loader *l, const char *source, const hy_deck_data *d)
 
 int
 hy_loader_new(hy_loader **out, const char *source, const hy_deck_data *d,
-              int64_t vocab, int n_ahead, uint64_t seed, const hy_comm *dp)
+              int64_t vocab, int n_ahead, uint64_t seed, const hy_comm *dp,
+              const hy_cut_layout *cut)
 {
   hy_loader *l = hy_calloc(1, sizeof *l);
   int64_t most;
@@ -248,6 +252,8 @@ hy_loader_new(hy_loader **out, const char *source, const hy_deck_data *d,
     err = hy_packed_open(&l->p, source, dp);
   if (!err)
     err = check_sizes(l, source, d);
+  if (!err && cut)
+    err = hy_cut_new(&l->cut, cut, l->micro_batch, l->seq_len, n_ahead);
   if (err) {
     hy_loader_free(l);
     return err;
@@ -265,6 +271,7 @@ hy_loader_free(hy_loader *l)
   if (!l)
     return;
   hy_packed_free(l->p);
+  hy_cut_free(l->cut);
   free(l->b.token);
   free(l->b.target);
   free(l->b.weight);

@@ -5,6 +5,7 @@
 #ifndef HYMN_DATA_BATCH_H
 #define HYMN_DATA_BATCH_H
 
+#include "data/cut.h"
 #include "deck/deck.h"
 #include "grid/comm.h"
 #include "op/batch.h"
@@ -17,11 +18,14 @@ typedef struct hy_loader hy_loader; /* fields in batch.c */
  *  \param vocab   of the model
  *  \param dp      ranks that share a global batch; ranks that differ in tp, cp
  *                 or pp only are in other communicators and read the same
+ *  \param cut     how ranks that read the same rows share their tokens; NULL:
+ *                 each has them all
  *  Collective over dp. \return 0, HY_EFILE, HY_EDATA (file, or its vocabulary
- *  larger than the model's), HY_EDECK (seq_len); the same on every rank; on
- *  error *l is NULL. */
+ *  larger than the model's), HY_EDECK (seq_len, grid.cp); the same on every
+ * rank; on error *l is NULL. */
 int hy_loader_new(hy_loader **l, const char *source, const hy_deck_data *d,
-                  int64_t vocab, int n_ahead, uint64_t seed, const hy_comm *dp);
+                  int64_t vocab, int n_ahead, uint64_t seed, const hy_comm *dp,
+                  const hy_cut_layout *cut);
 void hy_loader_free(hy_loader *l);
 
 /** Rows of the source, -1 for mock (without end). */

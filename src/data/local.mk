@@ -1,6 +1,7 @@
 # src/data: tokenizer, packed token files, batches
 src_libhymn_a_SOURCES += \
   src/data/batch.c src/data/batch.h \
+  src/data/cut.c src/data/cut.h \
   src/data/lines.c src/data/lines.h \
   src/data/mock.c src/data/mock.h \
   src/data/ngram.c src/data/ngram.h \
@@ -20,6 +21,9 @@ src_libhymn_a_SOURCES += src/job/prepare.c src/job/tokenize.c
 hymn_unit_tests += src/data/test_tokenizer
 src_data_test_tokenizer_SOURCES = src/data/test_tokenizer.c
 src_data_test_tokenizer_LDADD = $(HYMN_TEST_LIBS)
+hymn_unit_tests += src/data/test_cut
+src_data_test_cut_SOURCES = src/data/test_cut.c
+src_data_test_cut_LDADD = $(HYMN_TEST_LIBS)
 hymn_unit_tests += src/data/test_packed_mpi
 src_data_test_packed_mpi_SOURCES = src/data/test_packed_mpi.c src/data/test_pack.h
 src_data_test_packed_mpi_LDADD = $(HYMN_TEST_LIBS)

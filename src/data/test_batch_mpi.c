@@ -162,8 +162,10 @@ same_choice(const char *source, hy_deck_data d, int64_t step, int64_t first,
 
   if (!strcmp(source, "mock"))
     d.seq_len = SEQ_LEN;
-  assert_int_equal(hy_loader_new(&a, source, &d, VOCAB, N_AHEAD, 7, &self), 0);
-  assert_int_equal(hy_loader_new(&b, source, &d, VOCAB, N_AHEAD, 7, &world), 0);
+  assert_int_equal(
+      hy_loader_new(&a, source, &d, VOCAB, N_AHEAD, 7, &self, NULL), 0);
+  assert_int_equal(
+      hy_loader_new(&b, source, &d, VOCAB, N_AHEAD, 7, &world, NULL), 0);
   if (n) {
     assert_int_equal(hy_loader_rows(a, first, n), HY_OK);
     assert_int_equal(hy_loader_rows(b, first, n), HY_OK);
@@ -208,7 +210,8 @@ test_epochs(void **state)
   int32_t *order;
 
   (void)state;
-  assert_int_equal(hy_loader_new(&l, path, &d, VOCAB, 0, 7, &self), HY_OK);
+  assert_int_equal(hy_loader_new(&l, path, &d, VOCAB, 0, 7, &self, NULL),
+                   HY_OK);
   n_rows = hy_loader_n_rows(l);
   order = hy_calloc((size_t)n_rows, 4);
   for (int64_t step = 0; step < 2 * n_rows; step++) {
@@ -235,7 +238,8 @@ refused(const char *source, hy_deck_data d, int64_t vocab, int code,
   hy_loader *l;
 
   hy_err_clear();
-  assert_int_equal(hy_loader_new(&l, source, &d, vocab, 0, 7, &world), code);
+  assert_int_equal(hy_loader_new(&l, source, &d, vocab, 0, 7, &world, NULL),
+                   code);
   assert_null(l);
   assert_non_null(strstr(hy_err_text(), word));
 }

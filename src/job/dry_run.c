@@ -202,10 +202,13 @@ plan_training(const hy_deck *d, const hy_grid *grid, int64_t seq_len)
 
 /* What a loader of this file would refuse. */
 static int
-check_source(const hy_deck *d, const char *source, int64_t *seq_len)
+check_source(const hy_deck *d, const hy_grid *grid, const char *source,
+             int64_t *seq_len)
 {
   hy_loader *l = NULL;
-  int err = hy_loader_new(&l, source, &d->data, d->model.vocab, 0, 0, &alone);
+  hy_cut_layout cut = hy_cut_layout_of(grid, d->model.mamba_d_conv);
+  int err =
+      hy_loader_new(&l, source, &d->data, d->model.vocab, 0, 0, &alone, &cut);
 
   if (!err)
     *seq_len = hy_loader_seq_len(l);
@@ -214,14 +217,14 @@ check_source(const hy_deck *d, const char *source, int64_t *seq_len)
 }
 
 static int
-check_data(const hy_deck *d, int64_t *seq_len)
+check_data(const hy_deck *d, const hy_grid *grid, int64_t *seq_len)
 {
   int64_t n = 0;
-  int err = check_source(d, d->data.train, seq_len);
+  int err = check_source(d, grid, d->data.train, seq_len);
 
   if (err || !d->data.valid[0])
     return err;
-  err = check_source(d, d->data.valid, &n);
+  err = check_source(d, grid, d->data.valid, &n);
   if (!err && n != *seq_len)
     err = hy_fail(HY_EDECK,
                   "data.valid=%s: rows of %lld tokens, data.train has %lld; "
@@ -231,7 +234,7 @@ check_data(const hy_deck *d, int64_t *seq_len)
 }
 
 static int
-check_training(const hy_deck *d, int64_t *seq_len)
+check_training(const hy_deck *d, const hy_grid *grid, int64_t *seq_len)
 {
   int bench = !strcmp(d->job.kind, "bench");
   hy_plan plan;
@@ -247,7 +250,7 @@ check_training(const hy_deck *d, int64_t *seq_len)
     return err;
   hy_plan_free(&plan);
   if (!bench)
-    err = check_data(d, seq_len);
+    err = check_data(d, grid, seq_len);
   if (!err && *seq_len == 0)
     err = hy_fail(HY_EDECK, "data.seq_len: not set; job.kind='bench' needs it");
   return err;
@@ -272,7 +275,7 @@ hy_dry_run(hy_deck *deck, const hy_grid *grid)
          grid->world.size, grid->pp.size, grid->dp.size, grid->cp.size,
          grid->tp.size, grid->ep.size);
   if (trains) {
-    err = check_training(deck, &seq_len);
+    err = check_training(deck, grid, &seq_len);
     return err ? err : plan_training(deck, grid, seq_len);
   }
   if (!deck->model.pattern[0])

@@ -86,15 +86,16 @@ static int
 open_data(hy_train *r, int n_ahead)
 {
   hy_deck *d = r->deck;
+  hy_cut_layout cut = hy_cut_layout_of(r->grid, d->model.mamba_d_conv);
   int err = hy_loader_new(&r->train, d->data.train, &d->data, d->model.vocab,
-                          n_ahead, (uint64_t)d->job.seed, &r->grid->dp);
+                          n_ahead, (uint64_t)d->job.seed, &r->grid->dp, &cut);
 
   if (err)
     return err;
   r->seq_len = hy_loader_seq_len(r->train);
   if (d->data.valid[0])
     err = hy_loader_new(&r->valid, d->data.valid, &d->data, d->model.vocab,
-                        n_ahead, (uint64_t)d->job.seed + 1, &r->grid->dp);
+                        n_ahead, (uint64_t)d->job.seed + 1, &r->grid->dp, &cut);
   if (!err && r->valid && hy_loader_seq_len(r->valid) != r->seq_len)
     err = hy_fail(HY_EDECK,
                   "data.valid=%s: rows of %lld tokens, data.train has %lld; "

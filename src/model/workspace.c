@@ -1,22 +1,48 @@
 #include "model/workspace.h"
 #include "op/op.h"
 
+#include <stdlib.h>
 #include <string.h>
+
+/* A batch of shapes: each row is one document, the one that needs most. */
+static void
+shape_batch(hy_batch *b, const hy_grid *grid, int64_t n_rows, int64_t seq_len)
+{
+  int cp = grid->cp.size;
+  hy_span *span;
+
+  b->n_rows = n_rows;
+  b->seq_len = seq_len;
+  b->n_tokens = n_rows * seq_len;
+  if (cp == 1)
+    return;
+  b->n_tokens = n_rows * hy_cut_tokens(seq_len, cp, grid->cp.rank);
+  b->n_span = 2 * n_rows;
+  span = hy_calloc((size_t)b->n_span, sizeof *span);
+  hy_cut_spans(span, n_rows, seq_len, cp, grid->cp.rank, NULL);
+  b->span = span;
+  b->row_start = hy_calloc((size_t)(2 * cp * n_rows), sizeof *b->row_start);
+}
+
+static void
+free_shapes(hy_batch *b)
+{
+  free((void *)(uintptr_t)b->span);
+  free((void *)(uintptr_t)b->row_start);
+}
 
 void
 hy_workspace_plan(hy_ctx *plan, const hy_model *m, const hy_grid *grid,
                   int n_threads, int64_t n_rows, int64_t seq_len, int what)
 {
-  hy_batch b = {.n_rows = n_rows,
-                .seq_len = seq_len,
-                .n_tokens = n_rows * seq_len,
-                .n_ahead = m->plan.n_depth};
+  hy_batch b = {.n_ahead = m->plan.n_depth};
   hy_losses l = {0};
   hy_meter *meter;
 
   hy_ctx_init(plan, &hy_backend_plan, grid, n_threads,
               m->plan.n_layer + m->plan.n_mtp_layer * m->plan.n_depth);
   meter = plan->grid->meter;
+  shape_batch(&b, grid, n_rows, seq_len);
   plan->batch = &b;
   if (what & HY_WS_VALID) {
     hy_ctx_reset(plan, 0);
@@ -31,6 +57,7 @@ hy_workspace_plan(hy_ctx *plan, const hy_model *m, const hy_grid *grid,
   }
   memcpy(plan->sent, meter->sent, sizeof plan->sent);
   plan->batch = NULL;
+  free_shapes(&b);
 }
 
 int

@@ -56,7 +56,34 @@ typedef struct {
   double n_real; /* tokens that are not padding */
 } hy_batch;
 
-/** Fill ahead[0..n_ahead-1] from token, target, weight and seq_start. */
+/** Fill ahead[0..n_ahead-1] from token, target, weight and seq_start. Of whole
+ *  rows, before cp cuts them. */
 void hy_batch_ahead(hy_batch *b);
+
+/** First token of piece p of a row of seq_len tokens; p = 2 cp: its end. */
+static inline int64_t
+hy_cut_at(int64_t seq_len, int cp, int p)
+{
+  return seq_len * p / (2 * cp);
+}
+
+/** Rank of grid.cp that has piece p of each row. */
+static inline int
+hy_cut_owner(int cp, int p)
+{
+  return p < cp ? p : 2 * cp - 1 - p;
+}
+
+/** Tokens of a row on one rank of grid.cp; seq_len without cp. */
+int64_t hy_cut_tokens(int64_t seq_len, int cp, int rank);
+
+/** Token of the whole rows, one after another, that local token t is. */
+int64_t hy_cut_global(int64_t seq_len, int cp, int rank, int64_t t);
+
+/** The spans of n_rows rows on one rank of grid.cp, cp > 1: two for each row.
+ *  \param row_start  as in hy_batch, or NULL: each row is one document
+ *  \param span       [out] (2 n_rows) */
+void hy_cut_spans(hy_span *span, int64_t n_rows, int64_t seq_len, int cp,
+                  int rank, const int64_t *row_start);
 
 #endif
