@@ -3,6 +3,7 @@
 
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -147,12 +148,18 @@ hy_arena_free(hy_arena *a)
   *a = (hy_arena){0};
 }
 
+static size_t
+aligned(size_t bytes)
+{
+  return (bytes + HY_ALIGN - 1) / HY_ALIGN * HY_ALIGN;
+}
+
 void *
 hy_arena_get(hy_arena *a, size_t bytes)
 {
   size_t at = a->used;
 
-  bytes = (bytes + HY_ALIGN - 1) / HY_ALIGN * HY_ALIGN;
+  bytes = aligned(bytes);
   if (!a->counting && bytes > a->size - at)
     hy_die(HY_EBUG,
            "arena %s: %zu bytes wanted, %zu of %zu left; the memory "
@@ -169,4 +176,14 @@ void
 hy_arena_release(hy_arena *a, size_t mark)
 {
   a->used = mark;
+}
+
+void
+hy_arena_shrink(hy_arena *a, const void *p, size_t from, size_t to)
+{
+  uintptr_t first = a->counting ? HY_ALIGN : (uintptr_t)a->base;
+  size_t at = (uintptr_t)p - first;
+
+  if (at + aligned(from) == a->used)
+    a->used = at + aligned(to);
 }

@@ -53,6 +53,9 @@ void hy_arena_free(hy_arena *a);
 /** bytes rounded up to HY_ALIGN; ends the run when the arena is full, which
  *  is a bug of the plan. The memory is not cleared. */
 void *hy_arena_get(hy_arena *a, size_t bytes);
+/** p, taken with `from` bytes, becomes `to` <= from bytes long; nothing when it
+ *  is not the newest piece. */
+void hy_arena_shrink(hy_arena *a, const void *p, size_t from, size_t to);
 /** Give back everything taken since `used` had the value mark. */
 void hy_arena_release(hy_arena *a, size_t mark);
 

@@ -19,6 +19,14 @@ attention_check(const hy_cfg *cfg)
   return err;
 }
 
+/* Between heads; ranks may share a key head, never a query head. */
+static void
+split_heads(hy_spec *s, int dim, const hy_cfg *cfg, int kv)
+{
+  hy_units(hy_split(s, dim, HY_TP, cfg->d_head), 0,
+           kv ? "model.n_kv_heads" : "model.n_heads", kv);
+}
+
 static void
 attention_params(hy_plan *p, const hy_cfg *cfg)
 {
@@ -26,14 +34,11 @@ attention_params(hy_plan *p, const hy_cfg *cfg)
   int64_t kv = cfg->n_kv_heads * cfg->d_head;
 
   hy_param(p, "norm.weight", HY_DIM(d));
-  hy_split(hy_param(p, "mixer.q_proj.weight", HY_DIM(q, d)), 0, HY_TP,
-           cfg->d_head);
-  hy_split(hy_param(p, "mixer.k_proj.weight", HY_DIM(kv, d)), 0, HY_TP,
-           cfg->d_head);
-  hy_split(hy_param(p, "mixer.v_proj.weight", HY_DIM(kv, d)), 0, HY_TP,
-           cfg->d_head);
-  hy_split(hy_residual(p, hy_param(p, "mixer.o_proj.weight", HY_DIM(d, q))), 1,
-           HY_TP, cfg->d_head);
+  split_heads(hy_param(p, "mixer.q_proj.weight", HY_DIM(q, d)), 0, cfg, 0);
+  split_heads(hy_param(p, "mixer.k_proj.weight", HY_DIM(kv, d)), 0, cfg, 1);
+  split_heads(hy_param(p, "mixer.v_proj.weight", HY_DIM(kv, d)), 0, cfg, 1);
+  split_heads(hy_residual(p, hy_param(p, "mixer.o_proj.weight", HY_DIM(d, q))),
+              1, cfg, 0);
 }
 
 static hy_tensor *

@@ -24,7 +24,8 @@ mamba_check(const hy_cfg *cfg)
   return err;
 }
 
-/* Blocks z, x, B, C, dt (or x, B, C) along dimension 0, each cut by itself. */
+/* Blocks z, x, B, C, dt (or x, B, C) along dimension 0, each cut by itself;
+ * ranks may share a group of B and C. */
 static void
 split_parts(hy_spec *s, const hy_cfg *cfg, int first, int n)
 {
@@ -37,9 +38,19 @@ split_parts(hy_spec *s, const hy_cfg *cfg, int first, int n)
   hy_split(s, 0, HY_TP, 1);
   s->n_part = n;
   for (int i = 0; i < n; i++) {
+    int group = first + i == 2 || first + i == 3; /* B, C */
+
     s->part[i] = part[first + i];
     s->unit[i] = unit[first + i];
+    hy_units(s, i, group ? "model.mamba_n_groups" : "model.mamba_n_heads",
+             group);
   }
+}
+
+static void
+split_heads(hy_spec *s, int dim, int64_t unit)
+{
+  hy_units(hy_split(s, dim, HY_TP, unit), 0, "model.mamba_n_heads", 0);
 }
 
 static void
@@ -62,18 +73,18 @@ mamba_params(hy_plan *p, const hy_cfg *cfg)
   hy_uniform(s, cfg->mamba_d_conv);
   s = hy_param(p, "mixer.dt_bias", HY_DIM(heads));
   s->init = HY_INIT_DT_BIAS;
-  hy_split(s, 0, HY_TP, 1);
+  split_heads(s, 0, 1);
   s = hy_param(p, "mixer.A_log", HY_DIM(heads));
   s->init = HY_INIT_A_LOG;
-  hy_split(s, 0, HY_TP, 1);
+  split_heads(s, 0, 1);
   s = hy_param(p, "mixer.D", HY_DIM(heads));
   s->init = HY_INIT_ONE;
-  hy_split(s, 0, HY_TP, 1);
-  hy_split(hy_param(p, "mixer.norm.weight", HY_DIM(inner)), 0, HY_TP,
-           cfg->mamba_d_head);
-  hy_split(
+  split_heads(s, 0, 1);
+  split_heads(hy_param(p, "mixer.norm.weight", HY_DIM(inner)), 0,
+              cfg->mamba_d_head);
+  split_heads(
       hy_residual(p, hy_param(p, "mixer.out_proj.weight", HY_DIM(d, inner))), 1,
-      HY_TP, cfg->mamba_d_head);
+      cfg->mamba_d_head);
 }
 
 static hy_tensor *

@@ -12,12 +12,13 @@ mlp_check(const hy_cfg *cfg)
 static void
 mlp_params(hy_plan *p, const hy_cfg *cfg)
 {
+  hy_spec *s;
+
   hy_param(p, "norm.weight", HY_DIM(cfg->d_model));
-  hy_split(hy_param(p, "mixer.up_proj.weight", HY_DIM(cfg->d_ff, cfg->d_model)),
-           0, HY_TP, 1);
-  hy_split(hy_residual(p, hy_param(p, "mixer.down_proj.weight",
-                                   HY_DIM(cfg->d_model, cfg->d_ff))),
-           1, HY_TP, 1);
+  s = hy_param(p, "mixer.up_proj.weight", HY_DIM(cfg->d_ff, cfg->d_model));
+  hy_units(hy_split(s, 0, HY_TP, 1), 0, "model.d_ff", 0);
+  s = hy_param(p, "mixer.down_proj.weight", HY_DIM(cfg->d_model, cfg->d_ff));
+  hy_units(hy_split(hy_residual(p, s), 1, HY_TP, 1), 0, "model.d_ff", 0);
 }
 
 static hy_tensor *

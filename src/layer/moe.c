@@ -45,17 +45,18 @@ moe_params(hy_plan *p, const hy_cfg *cfg)
   s->keep_fp32 = 1;
   s = hy_param(p, "mixer.experts.%d.up_proj.weight", HY_DIM(n, f, width));
   s->stacked = 1;
-  hy_split(s, 0, HY_EP, 1);
+  hy_units(hy_split(s, 0, HY_EP, 1), 0, "model.n_experts", 0);
   s = hy_param(p, "mixer.experts.%d.down_proj.weight", HY_DIM(n, width, f));
   s->stacked = 1;
   hy_split(cfg->d_latent ? s : hy_residual(p, s), 0, HY_EP, 1);
+  hy_units(s, 0, "model.n_experts", 0);
   if (cfg->d_shared) {
-    hy_split(hy_param(p, "mixer.shared_experts.up_proj.weight",
-                      HY_DIM(cfg->d_shared, d)),
-             0, HY_TP, 1);
-    hy_split(hy_residual(p, hy_param(p, "mixer.shared_experts.down_proj.weight",
-                                     HY_DIM(d, cfg->d_shared))),
-             1, HY_TP, 1);
+    s = hy_param(p, "mixer.shared_experts.up_proj.weight",
+                 HY_DIM(cfg->d_shared, d));
+    hy_units(hy_split(s, 0, HY_TP, 1), 0, "model.d_shared", 0);
+    s = hy_residual(p, hy_param(p, "mixer.shared_experts.down_proj.weight",
+                                HY_DIM(d, cfg->d_shared)));
+    hy_units(hy_split(s, 1, HY_TP, 1), 0, "model.d_shared", 0);
   }
   if (cfg->d_latent) {
     hy_param(p, "mixer.fc1_latent_proj.weight", HY_DIM(width, d));

@@ -24,7 +24,7 @@ hy_pieces_of(hy_pieces *p, const hy_spec *spec, const hy_shard *shard)
       p->count[k] = shard->count[k];
     }
   }
-  p->n = p->outer * p->n_part;
+  p->n = shard->here ? p->outer * p->n_part : 0;
 }
 
 hy_piece
@@ -38,19 +38,41 @@ hy_piece_at(const hy_pieces *p, int64_t i)
                     p->count[k] * p->inner};
 }
 
+/* Why size ranks cannot share out part i of s. */
+static int
+refuse(const hy_spec *s, int i, int size)
+{
+  const char *axis = s->axis == HY_EP ? "ep" : "tp";
+  int64_t n = s->part[i] / s->unit[i];
+
+  if (s->shared[i])
+    return hy_fail(HY_EDECK,
+                   "grid.%s=%d: neither divides %s=%lld nor is a multiple of "
+                   "it (%s); choose another",
+                   axis, size, s->key[i], (long long)n, s->name);
+  if (s->key[i])
+    return hy_fail(HY_EDECK,
+                   "grid.%s=%d: does not divide %s=%lld (%s); choose another",
+                   axis, size, s->key[i], (long long)n, s->name);
+  return hy_fail(HY_EDECK,
+                 "grid.%s=%d: does not divide the %lld rows or columns of %s; "
+                 "choose another",
+                 axis, size, (long long)n, s->name);
+}
+
 int
 hy_pieces_check(const hy_plan *plan, const hy_grid *grid)
 {
   for (int i = 0; i < plan->n_spec; i++) {
     const hy_spec *s = plan->spec + i;
-    int ep = s->axis == HY_EP, n = ep ? grid->ep.size : grid->tp.size;
+    int size = s->axis == HY_EP ? grid->ep.size : grid->tp.size;
 
-    for (int k = 0; s->split >= 0 && k < s->n_part; k++)
-      if (s->part[k] % n)
-        return hy_fail(HY_EDECK,
-                       "grid.%s=%d: does not divide the %lld rows or columns "
-                       "of %s; choose another",
-                       ep ? "ep" : "tp", n, (long long)s->part[k], s->name);
+    for (int k = 0; s->split >= 0 && !s->uneven && k < s->n_part; k++) {
+      int64_t n = s->part[k] / s->unit[k];
+
+      if (n % size && !(s->shared[k] && size % n == 0))
+        return refuse(s, k, size);
+    }
   }
   return HY_OK;
 }

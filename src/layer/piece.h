@@ -23,8 +23,8 @@ typedef struct {
 void hy_pieces_of(hy_pieces *p, const hy_spec *spec, const hy_shard *shard);
 hy_piece hy_piece_at(const hy_pieces *p, int64_t i);
 
-/** 0, or HY_EDECK when the ranks of an axis do not divide what they share.
- *  Not collective. */
+/** 0, or HY_EDECK when the ranks of an axis cannot share out a parameter,
+ *  with the numbers and the deck key. Not collective. */
 int hy_pieces_check(const hy_plan *plan, const hy_grid *grid);
 
 /** 1 on the one rank (of those with the same slice) that saves it. */

@@ -65,7 +65,7 @@ hy_param(hy_plan *p, const char *name, int n_dim, const int64_t *dim)
                  .split = -1,
                  .init = n_dim > 1 ? HY_INIT_NORMAL : HY_INIT_ONE,
                  .init_std = (float)p->cfg->init_std,
-                 .partial = HY_DP | HY_CP,
+                 .partial = HY_DP | HY_CP | HY_SP,
                  .decay = n_dim > 1,
                  .layer = p->current,
                  .unit_id = p->current >= 0 ? HY_UNIT_LAYER + (int)p->current
@@ -82,7 +82,7 @@ hy_param(hy_plan *p, const char *name, int n_dim, const int64_t *dim)
   return s;
 }
 
-void
+hy_spec *
 hy_split(hy_spec *s, int dim, unsigned axis, int64_t unit)
 {
   s->split = dim;
@@ -90,8 +90,15 @@ hy_split(hy_spec *s, int dim, unsigned axis, int64_t unit)
   s->n_part = 1;
   s->part[0] = s->dim[dim];
   s->unit[0] = unit;
-  if (axis == HY_EP)
-    s->partial = HY_EDP;
+  s->partial = axis == HY_EP ? HY_EDP : HY_DP | HY_CP;
+  return s;
+}
+
+void
+hy_units(hy_spec *s, int i, const char *key, int shared)
+{
+  s->key[i] = key;
+  s->shared[i] = shared;
 }
 
 hy_spec *

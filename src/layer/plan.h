@@ -42,7 +42,10 @@ typedef struct {
   int n_part;     /* fused blocks along split, each cut by itself */
   int64_t part[HY_MAX_PART];
   int64_t unit[HY_MAX_PART]; /* rows of a part that stay together (a head) */
-  int uneven;                /* parts need not divide evenly (the vocabulary) */
+  int shared[HY_MAX_PART];   /* with more ranks than units, neighbouring ranks
+                                hold the same one (kv heads, groups) */
+  const char *key[HY_MAX_PART]; /* deck key that counts the units, or NULL */
+  int uneven;       /* parts need not divide evenly (the vocabulary) */
   unsigned partial; /* axes on which a rank's gradient is only a part */
   hy_kind kind;
   hy_init init;
@@ -128,8 +131,13 @@ hy_spec *hy_param(hy_plan *p, const char *name, int n_dim, const int64_t *dim);
     __VA_ARGS__                                                                \
   }
 /** Cut along dimension dim over the ranks of axis (HY_TP), between units of
- *  `unit` rows (a head, a group; 1 where any row will do). */
-void hy_split(hy_spec *s, int dim, unsigned axis, int64_t unit);
+ *  `unit` rows (a head, a group; 1 where any row will do). Its gradient is
+ *  then whole on each tp rank; uncut parameters are used where grid.sp cuts
+ *  the tokens. Returns s. */
+hy_spec *hy_split(hy_spec *s, int dim, unsigned axis, int64_t unit);
+/** The deck key that counts the units of part i, for messages; shared: ranks
+ *  may hold the same unit when there are fewer units than ranks. */
+void hy_units(hy_spec *s, int i, const char *key, int shared);
 /** A product that adds to the residual stream: first weights are divided by
  *  sqrt(number of backbone layers). Returns s. */
 hy_spec *hy_residual(const hy_plan *p, hy_spec *s);

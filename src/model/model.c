@@ -1,6 +1,7 @@
 #include "model/model.h"
 #include "base/err.h"
 #include "layer/layer.h"
+#include "layer/piece.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -8,27 +9,17 @@
 static int
 check_layout(const hy_model *m, const hy_grid *grid)
 {
-  if (grid->tp.size == 1)
-    return HY_OK;
-  for (int i = 0; i < m->plan.n_layer_all; i++)
+  int err = hy_pieces_check(&m->plan, grid);
+
+  if (err)
+    return err;
+  for (int i = 0; i < m->plan.n_layer_all && grid->tp.size > 1; i++)
     if (!m->plan.layer[i].type->tp)
       return hy_fail(HY_EDECK,
                      "grid.tp=%d: layers '%c' of model.pattern=%s do not run "
                      "with tensor parallelism in this version; set grid.tp=1",
                      grid->tp.size, m->plan.layer[i].type->letter,
                      m->cfg->pattern);
-  for (int i = 0; i < m->plan.n_spec; i++) {
-    const hy_spec *s = &m->plan.spec[i];
-
-    for (int j = 0; s->axis == HY_TP && j < s->n_part; j++)
-      if (s->part[j] / s->unit[j] % grid->tp.size)
-        return hy_fail(HY_EDECK,
-                       "grid.tp=%d: %s has %lld pieces of %lld along its cut, "
-                       "which tp does not divide; lower grid.tp",
-                       grid->tp.size, s->name,
-                       (long long)(s->part[j] / s->unit[j]),
-                       (long long)s->unit[j]);
-  }
   return HY_OK;
 }
 

@@ -7,13 +7,30 @@
 
 #include "op/op.h"
 
-/** Into a part of the layer where each tp rank has its own features: forward
- *  the same tokens, backward the sum of the ranks' gradients. grid->tp. */
+/** Slices of the T = batch->n_tokens tokens over grid->tp: rank r has rows
+ *  hy_token_first(c, r) .. hy_token_first(c, r + 1) - 1, T r / size; none where
+ *  T is small. With grid->sp the residual stream is such a slice. */
+int64_t hy_token_first(const hy_ctx *c, int r);
+/** The token that row 0 of a tensor of so many rows is: 0 where it has all
+ *  tokens, else the first of this rank's slice. For columns of the batch. */
+int64_t hy_token_at(const hy_ctx *c, int64_t rows);
+
+/** Into a part of the layer where each tp rank has all tokens and its own
+ *  features. Forward the same tokens (sp: those of all ranks), backward the
+ *  sum of the ranks' gradients (sp: of the own slice). grid->tp. */
 hy_tensor *hy_enter_tp(hy_ctx *c, hy_tensor *x);
 
-/** Out of it: forward the sum of the ranks' partial results, backward the
- *  same gradient to each. x is replaced. grid->tp. */
+/** Out of it: forward the sum of the ranks' partial results (sp: of the own
+ *  slice), backward the same gradient to each (sp: those of all ranks).
+ *  x is replaced. grid->tp. */
 hy_tensor *hy_leave_tp(hy_ctx *c, hy_tensor *x);
+
+/** Into a part where each tp rank has all features of its slice of the tokens,
+ *  and out of it. Forward the own rows, backward those of all ranks; out of it
+ *  the other way round. Nothing with sp: the tokens are cut already.
+ *  grid->tp. */
+hy_tensor *hy_slice_tp(hy_ctx *c, hy_tensor *x);
+hy_tensor *hy_unslice_tp(hy_ctx *c, hy_tensor *x);
 
 /** Tokens to the experts they chose, and back with their weights. grid->ep. */
 hy_dispatched hy_dispatch(hy_ctx *c, hy_tensor *x, const hy_route *route,

@@ -1,7 +1,32 @@
-/* region_tp.c: features, or tokens, cut over the tp ranks. */
+/* region_tp.c: features, or tokens, cut over the tp ranks.
+ *
+ * Without sp the residual stream has all tokens on every tp rank, with sp each
+ * rank has a slice of them; what is between enter and leave has all tokens and
+ * the rank's own features either way (Korthikanti et al. 2022,
+ * arXiv:2205.05198). Sums are in rank order, with the same bits both ways. */
 #include "op/region.h"
+#include "base/err.h"
 
 #include <string.h>
+
+int64_t
+hy_token_first(const hy_ctx *c, int r)
+{
+  return c->batch->n_tokens * r / c->grid->tp.size;
+}
+
+int64_t
+hy_token_at(const hy_ctx *c, int64_t rows)
+{
+  return rows == c->batch->n_tokens ? 0 : hy_token_first(c, c->grid->tp.rank);
+}
+
+/* Generation has few tokens: it never cuts them between the regions. */
+static int
+sliced(const hy_ctx *c)
+{
+  return c->grid->sp && !c->seg;
+}
 
 static hy_cost
 no_cost(const hy_rec *r)
@@ -11,85 +36,286 @@ no_cost(const hy_rec *r)
 }
 
 static void
-add_grad(hy_rec *r)
-{
-  const hy_tensor *x = r->in[0], *y = r->out[0];
-  int64_t n = hy_cols(x);
-
-  for (int64_t t = 0; t < x->dim[0]; t++) {
-    float *dx = x->grad + t * x->ld;
-    const float *dy = y->grad + t * y->ld;
-
-    if (r->beta[0] == 0)
-      memcpy(dx, dy, (size_t)n * sizeof *dx);
-    else
-      for (int64_t i = 0; i < n; i++)
-        dx[i] += dy[i];
-  }
-}
-
-static void
 nothing(hy_ctx *c, hy_rec *r)
 {
   (void)c;
   (void)r;
 }
 
+/* beta dx + dy, row by row. */
+static void
+add_rows(hy_rec *r, const float *dy)
+{
+  const hy_tensor *x = r->in[0];
+  int64_t n = hy_cols(x);
+
+  for (int64_t t = 0; t < x->dim[0]; t++) {
+    float *dx = x->grad + t * x->ld;
+
+    if (r->beta[0] == 0)
+      memcpy(dx, dy + t * x->ld, (size_t)n * sizeof *dx);
+    else
+      for (int64_t i = 0; i < n; i++)
+        dx[i] += dy[t * x->ld + i];
+  }
+}
+
+/* ---- all tokens on every rank: sums ------------------------------------- */
+
+static void
+sum_rows(hy_rec *r, float *x)
+{
+  const hy_tensor *y = r->out[0];
+
+  hy_sum_f32(r->attr.comm, x, r->scratch, (size_t)(y->dim[0] * y->ld));
+}
+
+static void
+copy_grad(hy_ctx *c, hy_rec *r)
+{
+  if (!c->be->dry && r->in[0]->grad)
+    add_rows(r, r->out[0]->grad);
+}
+
 static void
 enter_tp_bwd(hy_ctx *c, hy_rec *r)
 {
-  hy_tensor *y = r->out[0];
-
-  hy_sum_f32(r->attr.comm, y->grad, r->scratch, (size_t)(y->dim[0] * y->ld));
-  if (r->in[0]->grad && !c->be->dry)
-    add_grad(r);
+  sum_rows(r, r->out[0]->grad);
+  copy_grad(c, r);
 }
 
 static void
 leave_tp_fwd(hy_ctx *c, hy_rec *r)
 {
-  hy_tensor *y = r->out[0];
-
   (void)c;
-  hy_sum_f32(r->attr.comm, hy_f32(y), r->scratch, (size_t)(y->dim[0] * y->ld));
+  sum_rows(r, hy_f32(r->out[0]));
+}
+
+static const hy_op op_enter_tp = {"enter_tp", nothing, enter_tp_bwd, no_cost,
+                                  1};
+static const hy_op op_leave_tp = {"leave_tp", leave_tp_fwd, copy_grad, no_cost,
+                                  1};
+
+/* ---- slices of the tokens ----------------------------------------------- */
+
+/* Elements of this rank's slice, and where they begin among all. */
+static int64_t
+own_at(const hy_rec *r)
+{
+  return r->attr.at[r->attr.comm->rank];
+}
+
+static int64_t
+own_n(const hy_rec *r)
+{
+  return r->attr.at[r->attr.comm->rank + 1] - own_at(r);
 }
 
 static void
-leave_tp_bwd(hy_ctx *c, hy_rec *r)
+gather(hy_rec *r, float *all)
 {
-  if (r->in[0]->grad && !c->be->dry)
-    add_grad(r);
+  hy_all_gather(r->attr.comm, all, r->attr.at, sizeof *all);
 }
 
-const hy_op hy_op_enter_tp = {"enter_tp", nothing, enter_tp_bwd, no_cost, 1};
-const hy_op hy_op_leave_tp = {"leave_tp", leave_tp_fwd, leave_tp_bwd, no_cost,
-                              1};
-
-/* The output shares the input's memory and has a gradient of its own. */
-static hy_tensor *
-region_tp(hy_ctx *c, const hy_op *op, hy_tensor *x)
+/* The sum of the ranks' `all` at this rank's slice of it. */
+static void
+sum_slice(hy_rec *r, float *all)
 {
-  hy_rec *r;
-  hy_tensor *y;
+  hy_reduce_scatter(r->attr.comm, all, r->attr.at, all + own_at(r), r->scratch);
+}
 
-  if (c->grid->tp.size == 1)
-    return x;
-  r = hy_rec_new(c, op, 1, &x);
-  r->attr.comm = &c->grid->tp;
-  y = hy_cols_of(c, x, 0, hy_cols(x));
+static void
+copy_own(hy_ctx *c, const hy_rec *r, float *to, const float *from)
+{
+  if (!c->be->dry && own_n(r))
+    memmove(to, from, hy_bytes(HY_F32, own_n(r)));
+}
+
+static void
+gather_fwd(hy_ctx *c, hy_rec *r)
+{
+  float *y = hy_f32(r->out[0]);
+
+  copy_own(c, r, y + own_at(r), hy_f32(r->in[0]));
+  gather(r, y);
+}
+
+static void
+gather_bwd(hy_ctx *c, hy_rec *r)
+{
+  if (!c->be->dry && r->in[0]->grad)
+    add_rows(r, r->out[0]->grad + own_at(r));
+}
+
+static void
+enter_sp_bwd(hy_ctx *c, hy_rec *r)
+{
+  sum_slice(r, r->out[0]->grad);
+  gather_bwd(c, r);
+}
+
+/* The slice goes to the front, the rest of x is given back. */
+static void
+leave_sp_fwd(hy_ctx *c, hy_rec *r)
+{
+  float *x = hy_f32(r->in[0]);
+
+  sum_slice(r, x);
+  copy_own(c, r, x, x + own_at(r));
+}
+
+/* Nobody else reads x, so its gradient has no other part. */
+static void
+leave_sp_bwd(hy_ctx *c, hy_rec *r)
+{
+  float *dx = r->in[0]->grad;
+
+  if (!dx)
+    return;
+  copy_own(c, r, dx + own_at(r), r->out[0]->grad);
+  gather(r, dx);
+}
+
+static void
+slice_bwd(hy_ctx *c, hy_rec *r)
+{
+  float *all = r->scratch;
+
+  if (!r->in[0]->grad)
+    return;
+  copy_own(c, r, all + own_at(r), r->out[0]->grad);
+  gather(r, all);
+  if (!c->be->dry)
+    add_rows(r, all);
+}
+
+static const hy_op op_enter_sp = {"enter_sp", gather_fwd, enter_sp_bwd, no_cost,
+                                  1};
+static const hy_op op_leave_sp = {"leave_sp", leave_sp_fwd, leave_sp_bwd,
+                                  no_cost, 1};
+static const hy_op op_slice_tp = {"slice_tp", nothing, slice_bwd, no_cost, 1};
+static const hy_op op_unslice_tp = {"unslice_tp", gather_fwd, gather_bwd,
+                                    no_cost, 1};
+
+/* ---- the calls ---------------------------------------------------------- */
+
+/* The output shares the first `rows` rows of the input's memory behind row
+ * `first` and has a gradient of its own. */
+static hy_tensor *
+rows_of(hy_ctx *c, hy_tensor *x, int64_t first, int64_t rows)
+{
+  hy_tensor *y = hy_cols_of(c, x, 0, hy_cols(x));
+
   y->base = NULL;
-  r->out[r->n_out++] = y;
+  y->dim[0] = rows;
+  y->data = hy_f32(x) + first * x->ld;
+  return y;
+}
+
+static hy_rec *
+region_rec(hy_ctx *c, const hy_op *op, hy_tensor *x)
+{
+  hy_rec *r = hy_rec_new(c, op, 1, &x);
+
+  r->attr.comm = &c->grid->tp;
+  return r;
+}
+
+/* A region that cuts the tokens: where each rank's slice begins. */
+static hy_rec *
+slice_rec(hy_ctx *c, const hy_op *op, hy_tensor *x)
+{
+  hy_rec *r = region_rec(c, op, x);
+  int size = r->attr.comm->size;
+  int64_t *at = hy_arena_get(&c->host, (size_t)(size + 1) * sizeof *at);
+
+  if (x->ld != hy_cols(x))
+    hy_die(HY_EBUG, "%s: rows must lie one after another", op->name);
+  for (int i = 0; i <= size; i++)
+    at[i] = hy_token_first(c, i) * x->ld;
+  r->attr.at = at;
+  return r;
+}
+
+/* Bytes that a sum over the ranks wants in each rank's slice. */
+static size_t
+sum_room(const hy_rec *r)
+{
+  return (size_t)r->attr.comm->size * hy_bytes(HY_F32, own_n(r));
+}
+
+/* The rows of all ranks. */
+static hy_tensor *
+all_rows(hy_ctx *c, const hy_op *op, hy_tensor *x)
+{
+  hy_rec *r = slice_rec(c, op, x);
+
+  r->attr.room[1] = op == &op_enter_sp ? sum_room(r) : 0;
+  hy_rec_out(c, r, c->batch->n_tokens, hy_cols(x));
+  return hy_exec(c, r);
+}
+
+/* The rows of this rank, `first` rows behind the start of x's memory. */
+static hy_tensor *
+own_rows(hy_ctx *c, const hy_op *op, hy_tensor *x, int64_t first)
+{
+  int me = c->grid->tp.rank;
+  hy_rec *r = slice_rec(c, op, x);
+
+  if (op == &op_leave_sp)
+    r->attr.room[0] = sum_room(r);
+  else
+    r->attr.room[1] = hy_bytes(HY_F32, x->dim[0] * x->ld);
+  r->out[r->n_out++] =
+      rows_of(c, x, first, hy_token_first(c, me + 1) - hy_token_first(c, me));
+  return hy_exec(c, r);
+}
+
+/* The same memory. */
+static hy_tensor *
+same_rows(hy_ctx *c, const hy_op *op, hy_tensor *x)
+{
+  hy_rec *r = region_rec(c, op, x);
+
+  r->out[r->n_out++] = rows_of(c, x, 0, x->dim[0]);
   return hy_exec(c, r);
 }
 
 hy_tensor *
 hy_enter_tp(hy_ctx *c, hy_tensor *x)
 {
-  return region_tp(c, &hy_op_enter_tp, x);
+  if (c->grid->tp.size == 1)
+    return x;
+  return sliced(c) ? all_rows(c, &op_enter_sp, x)
+                   : same_rows(c, &op_enter_tp, x);
 }
 
 hy_tensor *
 hy_leave_tp(hy_ctx *c, hy_tensor *x)
 {
-  return region_tp(c, &hy_op_leave_tp, x);
+  hy_tensor *y;
+
+  if (c->grid->tp.size == 1)
+    return x;
+  if (!sliced(c))
+    return same_rows(c, &op_leave_tp, x);
+  y = own_rows(c, &op_leave_sp, x, 0);
+  hy_shrink(c, x, y->dim[0]);
+  return y;
+}
+
+hy_tensor *
+hy_slice_tp(hy_ctx *c, hy_tensor *x)
+{
+  if (c->grid->tp.size == 1 || sliced(c))
+    return x;
+  return own_rows(c, &op_slice_tp, x, hy_token_first(c, c->grid->tp.rank));
+}
+
+hy_tensor *
+hy_unslice_tp(hy_ctx *c, hy_tensor *x)
+{
+  if (c->grid->tp.size == 1 || sliced(c))
+    return x;
+  return all_rows(c, &op_unslice_tp, x);
 }

@@ -124,6 +124,13 @@ hy_cols_of(hy_ctx *c, hy_tensor *t, int64_t first, int64_t n)
   return v;
 }
 
+void
+hy_shrink(hy_ctx *c, const hy_tensor *t, int64_t rows)
+{
+  hy_arena_shrink(activations(c), t->data, hy_bytes(t->fmt, t->dim[0] * t->ld),
+                  hy_bytes(t->fmt, rows * t->ld));
+}
+
 static float *
 grad_room(hy_arena *a, const hy_tensor *t)
 {

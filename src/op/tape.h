@@ -64,6 +64,7 @@ typedef struct {
   size_t mark;         /* of the activation arena, for layer_begin */
   int unit[2];         /* of parameters, for layer_begin */
   const hy_comm *comm; /* of a region */
+  const int64_t *at;   /* (comm->size + 1) first element of each rank */
   size_t room[2];      /* bytes of scratch its bodies want, forward and
                           backward; both 0: as many as in[0] has */
 } hy_attr;
@@ -152,6 +153,9 @@ void hy_ctx_reset(hy_ctx *c, int taping);
 hy_tensor *hy_new(hy_ctx *c, hy_fmt fmt, int64_t rows, int64_t cols);
 /** Columns first .. first+n-1 of t, without a copy. */
 hy_tensor *hy_cols_of(hy_ctx *c, hy_tensor *t, int64_t first, int64_t n);
+/** Keep only the first rows of t and give back the memory behind them; nothing
+ *  happens when t is not the newest tensor. Nobody may read the rest again. */
+void hy_shrink(hy_ctx *c, const hy_tensor *t, int64_t rows);
 /** A tensor that later layers read again: its gradient outlives the turn of
  *  the two arenas. Call it right after t was made. Training only. */
 void hy_keep(hy_ctx *c, hy_tensor *t);
