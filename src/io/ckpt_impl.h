@@ -17,16 +17,21 @@ size_t hy_ckpt_block(int n);
  *  collective. \return 0, HY_EFILE, HY_ERES. */
 int hy_ckpt_seal(const char *path, size_t block, hy_extent *e, int n);
 
-/** Read or write this rank's shard of a tensor that lies at byte `at` of an
- *  open file. Not collective. \return 0 or an errno value (EIO: the file ends
- *  early). */
-int hy_ckpt_move(int fd, uint64_t at, const hy_spec *spec,
-                 const hy_shard *shard, float *data, int write);
+/** Where parameter i lies in the arrays of part k: 0 weights, 1 m, 2 v. */
+hy_held hy_ckpt_held(const hy_params *p, int k, int i);
 
-/** Checksum of the part of a tensor that this rank saves; the sum over ranks
+/** Read or write elements `which` of this rank's shard of a tensor that lies at
+ *  byte `at` of an open file.
+ *  \param held  where they are in flat
+ *  Not collective. \return 0 or an errno value (EIO: the file ends early). */
+int hy_ckpt_move(int fd, uint64_t at, const hy_param_ref *ref,
+                 const hy_own *which, const hy_held *held, float *flat,
+                 int write);
+
+/** Checksum of the part of a tensor that this rank owns; the sum over ranks
  *  is that of the tensor. */
-uint64_t hy_ckpt_part_sum(const hy_spec *spec, const hy_shard *shard,
-                          const float *data, const hy_grid *grid);
+uint64_t hy_ckpt_part_sum(const hy_param_ref *ref, const hy_held *held,
+                          const float *flat);
 
 /** Sum n checksums over all ranks. Collective. */
 void hy_ckpt_sum(const hy_grid *grid, uint64_t *sum, int n);

@@ -5,7 +5,6 @@
  * contiguous and their places known. Collective MPI-IO was tried and dropped:
  * with Open MPI a disk that fills up under it leaves ranks waiting for ever. */
 #include "io/ckpt_impl.h"
-#include "layer/piece.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -36,44 +35,46 @@ move_run(int fd, char *data, size_t n, uint64_t at, int write)
   return 0;
 }
 
+hy_held
+hy_ckpt_held(const hy_params *p, int k, int i)
+{
+  return k ? hy_params_held(p, i, p->zero > 0) : hy_params_held_w(p, i);
+}
+
 int
-hy_ckpt_move(int fd, uint64_t at, const hy_spec *spec, const hy_shard *shard,
-             float *data, int write)
+hy_ckpt_move(int fd, uint64_t at, const hy_param_ref *ref, const hy_own *which,
+             const hy_held *held, float *flat, int write)
 {
   int why = 0;
   hy_pieces p;
+  hy_piece r;
 
-  hy_pieces_of(&p, spec, shard);
-  for (int64_t i = 0; i < p.n && !why; i++) {
-    hy_piece r = hy_piece_at(&p, i);
-
-    why = move_run(fd, (char *)(data + r.local), hy_bytes(HY_F32, r.n),
-                   at + hy_bytes(HY_F32, r.global), write);
-  }
+  hy_pieces_of(&p, ref->spec, &ref->shard);
+  for (int64_t i = 0; !why && hy_own_next(&p, which, &i, &r);)
+    why =
+        move_run(fd, (char *)(flat + held->at + (r.local - held->from)),
+                 hy_bytes(HY_F32, r.n), at + hy_bytes(HY_F32, r.global), write);
   return why;
 }
 
 uint64_t
-hy_ckpt_part_sum(const hy_spec *spec, const hy_shard *shard, const float *data,
-                 const hy_grid *grid)
+hy_ckpt_part_sum(const hy_param_ref *ref, const hy_held *held,
+                 const float *flat)
 {
   uint32_t word[1024];
   uint64_t sum = 0;
   hy_pieces p;
+  hy_piece r;
 
-  if (!hy_piece_mine(spec, grid))
-    return 0;
-  hy_pieces_of(&p, spec, shard);
-  for (int64_t i = 0; i < p.n; i++) {
-    hy_piece r = hy_piece_at(&p, i);
-
+  hy_pieces_of(&p, ref->spec, &ref->shard);
+  for (int64_t i = 0; hy_own_next(&p, &ref->own, &i, &r);)
     for (int64_t k = 0; k < r.n; k += 1024) {
       size_t m = r.n - k < 1024 ? (size_t)(r.n - k) : 1024;
 
-      memcpy(word, data + r.local + k, m * sizeof *word);
+      memcpy(word, flat + held->at + (r.local - held->from) + k,
+             m * sizeof *word);
       sum += hy_checksum(word, m, (uint64_t)(r.global + k));
     }
-  }
   return sum;
 }
 
@@ -110,9 +111,11 @@ hy_ckpt_content(const hy_params *p, const hy_grid *grid, char hex[HY_SHA_HEX])
 {
   uint64_t *sum = hy_calloc((size_t)p->n, sizeof *sum);
 
-  for (int i = 0; i < p->n; i++)
-    sum[i] = hy_ckpt_part_sum(p->ref[i].spec, &p->ref[i].shard,
-                              p->w + p->ref[i].at, grid);
+  for (int i = 0; i < p->n; i++) {
+    hy_held h = hy_params_held_w(p, i);
+
+    sum[i] = hy_ckpt_part_sum(&p->ref[i], &h, p->w);
+  }
   hy_ckpt_sum(grid, sum, p->n);
   hy_ckpt_content_of(p->plan, sum, hex);
   free(sum);

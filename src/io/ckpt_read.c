@@ -1,6 +1,5 @@
 /* ckpt_read.c: any layout reads any layout's checkpoint. */
 #include "io/ckpt_impl.h"
-#include "layer/piece.h"
 #include "io/safetensors.h"
 #include "base/err.h"
 
@@ -174,14 +173,14 @@ read_data(job *r)
   for (int k = 0; k < 3; k++)
     for (int i = 0; i < r->p->n && !why; i++) {
       const hy_param_ref *ref = r->p->ref + i;
-      float *data = r->part[k] + ref->at;
+      hy_held h = hy_ckpt_held(r->p, k, i);
+      hy_own all = {h.from, h.to, 0};
 
       if (!stored(r, k, ref->spec))
         continue;
-      why =
-          hy_ckpt_move(fd, r->place[k][i].at, ref->spec, &ref->shard, data, 0);
+      why = hy_ckpt_move(fd, r->place[k][i].at, ref, &all, &h, r->part[k], 0);
       if (!why)
-        r->have[k][i] = hy_ckpt_part_sum(ref->spec, &ref->shard, data, r->grid);
+        r->have[k][i] = hy_ckpt_part_sum(ref, &h, r->part[k]);
     }
   if (fd >= 0)
     close(fd);
@@ -231,7 +230,7 @@ hy_ckpt_read(hy_params *p, float *m, float *v, hy_ckpt_state *st,
     r.place[k] = hy_calloc((size_t)p->n, sizeof **r.place);
     r.have[k] = hy_calloc((size_t)p->n, sizeof **r.have);
     if (k > 0 && r.part[k])
-      memset(r.part[k], 0, p->n_weight * sizeof(float));
+      memset(r.part[k], 0, (p->zero ? p->n_own : p->n_weight) * sizeof(float));
   }
   if (grid->world.rank == 0)
     err = read_structure(&r);

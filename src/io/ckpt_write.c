@@ -59,10 +59,10 @@ sum_all(job *w)
     w->sum[k] = hy_calloc((size_t)w->p->n, sizeof **w->sum);
     for (int i = 0; i < w->p->n; i++) {
       const hy_param_ref *r = w->p->ref + i;
+      hy_held h = hy_ckpt_held(w->p, k, i);
 
       if (stored(w, k, r->spec))
-        w->sum[k][i] =
-            hy_ckpt_part_sum(r->spec, &r->shard, w->part[k] + r->at, w->grid);
+        w->sum[k][i] = hy_ckpt_part_sum(r, &h, w->part[k]);
     }
     hy_ckpt_sum(w->grid, w->sum[k], w->p->n);
   }
@@ -243,13 +243,13 @@ write_data(job *w, const char *tmp)
   for (int k = 0, at = 0; k < 3; k++)
     for (int i = 0; i < w->p->n; i++) {
       const hy_param_ref *r = w->p->ref + i;
-      float *data;
+      hy_held h = hy_ckpt_held(w->p, k, i);
 
       if (!stored(w, k, r->spec))
         continue;
-      data = (float *)(uintptr_t)(w->part[k] + r->at);
-      if (!why && hy_piece_mine(r->spec, w->grid))
-        why = hy_ckpt_move(fd, w->extent[at].at, r->spec, &r->shard, data, 1);
+      if (!why)
+        why = hy_ckpt_move(fd, w->extent[at].at, r, &r->own, &h,
+                           (float *)(uintptr_t)w->part[k], 1);
       at++;
       hy_progress_at(&bar, k * w->p->n + i);
     }

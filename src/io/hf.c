@@ -1,6 +1,5 @@
 /* hf.c: weight folder -> parameters. */
 #include "io/hf.h"
-#include "layer/piece.h"
 #include "base/err.h"
 #include "base/progress.h"
 #include "base/mem.h"
@@ -175,16 +174,17 @@ read_run(const hy_st *s, const hy_spec *spec, int64_t at, int64_t n, float *out)
 }
 
 static void
-read_ref(const hy_st *s, const hy_param_ref *ref)
+read_ref(const hy_st *s, const hy_params *p, int i)
 {
-  hy_pieces p;
+  const hy_param_ref *ref = p->ref + i;
+  hy_held h = hy_params_held_w(p, i);
+  hy_own all = {h.from, h.to, 0};
+  hy_pieces pieces;
+  hy_piece r;
 
-  hy_pieces_of(&p, ref->spec, &ref->shard);
-  for (int64_t i = 0; i < p.n; i++) {
-    hy_piece r = hy_piece_at(&p, i);
-
-    read_run(s, ref->spec, r.global, r.n, hy_f32(&ref->t) + r.local);
-  }
+  hy_pieces_of(&pieces, ref->spec, &ref->shard);
+  for (int64_t k = 0; hy_own_next(&pieces, &all, &k, &r);)
+    read_run(s, ref->spec, r.global, r.n, p->w + h.at + (r.local - h.from));
 }
 
 static void
@@ -222,7 +222,7 @@ hy_hf_import(hy_params *p, const char *dir, const hy_grid *grid,
   if (!err) {
     hy_progress_begin(&bar, "load", p->n, grid->world.rank == 0);
     for (int i = 0; i < p->n; i++) {
-      read_ref(s, p->ref + i);
+      read_ref(s, p, i);
       hy_progress_at(&bar, i);
     }
     hy_progress_end(&bar);

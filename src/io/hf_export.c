@@ -1,7 +1,6 @@
 /* hf_export.c: parameters -> weight folder. */
 #include "io/hf.h"
 #include "io/hf_plan.h"
-#include "layer/piece.h"
 #include "base/err.h"
 #include "base/progress.h"
 #include "base/file.h"
@@ -15,46 +14,56 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* Copy elements [a, b) of the global tensor between a packed array and a
- * shard: those that the shard has, in rising order. Returns their number. */
-static int64_t
-pack(const hy_spec *spec, const hy_shard *shard, const float *local, int64_t a,
-     int64_t b, float *out)
-{
-  int64_t n = 0;
-  hy_pieces p;
+/* What a rank owns of a tensor. */
+typedef struct {
+  hy_shard shard;
+  hy_own own;
+} slice;
 
-  hy_pieces_of(&p, spec, shard);
-  for (int64_t i = 0; i < p.n; i++) {
-    hy_piece r = hy_piece_at(&p, i);
-    int64_t lo = r.global > a ? r.global : a;
-    int64_t hi = r.global + r.n < b ? r.global + r.n : b;
+/* The next run of s inside elements [a, b) of the global tensor. */
+static int
+next_run(const hy_pieces *p, const slice *s, int64_t a, int64_t b, int64_t *i,
+         hy_piece *run)
+{
+  while (hy_own_next(p, &s->own, i, run)) {
+    int64_t lo = run->global > a ? run->global : a;
+    int64_t hi = run->global + run->n < b ? run->global + run->n : b;
 
     if (lo >= hi)
       continue;
-    memcpy(out + n, local + r.local + lo - r.global, hy_bytes(HY_F32, hi - lo));
-    n += hi - lo;
+    *run = (hy_piece){lo, run->local + lo - run->global, hi - lo};
+    return 1;
   }
+  return 0;
+}
+
+/* Copy what s has of elements [a, b) into a packed array, in rising order.
+ * Returns their number. */
+static int64_t
+pack(const hy_spec *spec, const slice *s, const hy_held *held,
+     const float *flat, int64_t a, int64_t b, float *out)
+{
+  int64_t n = 0;
+  hy_pieces p;
+  hy_piece r;
+
+  hy_pieces_of(&p, spec, &s->shard);
+  for (int64_t i = 0; next_run(&p, s, a, b, &i, &r); n += r.n)
+    memcpy(out + n, flat + held->at + (r.local - held->from),
+           hy_bytes(HY_F32, r.n));
   return n;
 }
 
 static void
-unpack(const hy_spec *spec, const hy_shard *shard, const float *packed,
-       int64_t a, int64_t b, float *tensor)
+unpack(const hy_spec *spec, const slice *s, const float *packed, int64_t a,
+       int64_t b, float *tensor)
 {
   hy_pieces p;
+  hy_piece r;
 
-  hy_pieces_of(&p, spec, shard);
-  for (int64_t i = 0; i < p.n; i++) {
-    hy_piece r = hy_piece_at(&p, i);
-    int64_t lo = r.global > a ? r.global : a;
-    int64_t hi = r.global + r.n < b ? r.global + r.n : b;
-
-    if (lo >= hi)
-      continue;
-    memcpy(tensor + lo - a, packed, hy_bytes(HY_F32, hi - lo));
-    packed += hi - lo;
-  }
+  hy_pieces_of(&p, spec, &s->shard);
+  for (int64_t i = 0; next_run(&p, s, a, b, &i, &r); packed += r.n)
+    memcpy(tensor + r.global - a, packed, hy_bytes(HY_F32, r.n));
 }
 
 enum { TAG_SHARD = 71, TAG_DATA, MAX_MESSAGE = 1 << 28 };
@@ -75,7 +84,7 @@ move_floats(float *x, int64_t n, int peer, int send, const hy_comm *comm)
 
 /* What a rank says about its part before it sends it. */
 typedef struct {
-  hy_shard shard;
+  slice s;
   int64_t n;
 } part_head;
 
@@ -100,7 +109,7 @@ gather_new(gather *g, const hy_params *p, const hy_grid *grid)
     const hy_spec *spec = p->ref[i].spec;
     size_t each = hy_bytes(HY_F32, hy_spec_size(spec) / hy_spec_n_tensor(spec));
 
-    g->mine[i] = (unsigned char)hy_piece_mine(spec, grid);
+    g->mine[i] = p->ref[i].own.from < p->ref[i].own.to;
     largest = each > largest ? each : largest;
   }
   g->part = hy_malloc(largest);
@@ -130,10 +139,11 @@ gather_tensor(gather *g, const hy_out *t)
   const hy_param_ref *ref = g->p->ref + t->spec;
   int64_t each = hy_spec_size(ref->spec) / hy_spec_n_tensor(ref->spec);
   int64_t a = t->expert * each, b = a + each;
-  part_head head = {.shard = ref->shard};
+  hy_held held = hy_params_held_w(g->p, t->spec);
+  part_head head = {.s = {ref->shard, ref->own}};
 
   if (g->mine[t->spec])
-    head.n = pack(ref->spec, &ref->shard, g->p->w + ref->at, a, b, g->part);
+    head.n = pack(ref->spec, &head.s, &held, g->p->w, a, b, g->part);
   if (g->comm->rank != 0) {
     if (g->mine[t->spec]) {
       MPI_Send(&head, sizeof head, MPI_BYTE, 0, TAG_SHARD, g->comm->mpi);
@@ -149,7 +159,7 @@ gather_tensor(gather *g, const hy_out *t)
                MPI_STATUS_IGNORE);
       move_floats(g->part, head.n, r, 0, g->comm);
     }
-    unpack(ref->spec, &head.shard, g->part, a, b, g->tensor);
+    unpack(ref->spec, &head.s, g->part, a, b, g->tensor);
   }
 }
 

@@ -77,14 +77,60 @@ hy_pieces_check(const hy_plan *plan, const hy_grid *grid)
   return HY_OK;
 }
 
-int
-hy_piece_mine(const hy_spec *spec, const hy_grid *grid)
+hy_own
+hy_own_of(const hy_spec *spec, const hy_shard *shard, const hy_grid *grid,
+          int64_t from, int64_t to)
 {
-  if (spec->split >= 0 && spec->axis == HY_EP)
-    return grid->edp.rank == 0;
-  if (spec->split >= 0)
-    return grid->dp_cp.rank == 0;
-  return grid->dp_cp.rank == 0 && grid->tp.rank == 0;
+  hy_own own = {from, to, 0};
+
+  if (grid->pp.rank != spec->stage[0] || (spec->split < 0 && grid->tp.rank > 0))
+    own.to = from;
+  for (int k = 0; spec->axis == HY_TP && k < shard->n; k++)
+    if (shard->copies[k] > 1 && grid->tp.rank % shard->copies[k])
+      own.skip |= 1u << k;
+  return own;
+}
+
+int
+hy_own_next(const hy_pieces *p, const hy_own *own, int64_t *i, hy_piece *run)
+{
+  while (*i < p->n) {
+    int64_t k = (*i)++, lo, hi;
+
+    if (own->skip >> (k % p->n_part) & 1)
+      continue;
+    *run = hy_piece_at(p, k);
+    if (run->local >= own->to)
+      break;
+    lo = run->local > own->from ? run->local : own->from;
+    hi = run->local + run->n < own->to ? run->local + run->n : own->to;
+    if (lo >= hi)
+      continue;
+    *run = (hy_piece){run->global + lo - run->local, lo, hi - lo};
+    return 1;
+  }
+  *i = p->n;
+  return 0;
+}
+
+int
+hy_own_next_local(const hy_pieces *p, const hy_own *own, int64_t *i,
+                  hy_piece *run)
+{
+  int64_t ahead;
+  hy_piece next;
+
+  if (!own->skip) { /* runs of a shard lie one behind the other */
+    *run = (hy_piece){0, own->from, own->to - own->from};
+    return (*i)++ == 0 && run->n > 0;
+  }
+  if (!hy_own_next(p, own, i, run))
+    return 0;
+  for (ahead = *i;
+       hy_own_next(p, own, &ahead, &next) && next.local == run->local + run->n;
+       *i = ahead)
+    run->n += next.n;
+  return 1;
 }
 
 int64_t

@@ -27,8 +27,30 @@ hy_piece hy_piece_at(const hy_pieces *p, int64_t i);
  *  with the numbers and the deck key. Not collective. */
 int hy_pieces_check(const hy_plan *plan, const hy_grid *grid);
 
-/** 1 on the one rank (of those with the same slice) that saves it. */
-int hy_piece_mine(const hy_spec *spec, const hy_grid *grid);
+/* What a rank owns of its shard: each element of the model is owned by exactly
+ * one rank of the world, which counts it in norms and checksums and writes it
+ * to files. */
+typedef struct {
+  int64_t from, to; /* local elements */
+  unsigned skip;    /* parts among them that another tp rank owns, as bits */
+} hy_own;
+
+/** Owned elements of a shard, given those that this rank has among its
+ *  replicas (the same slice on other dp, cp or edp ranks). Of tensors and parts
+ *  that tp ranks repeat the first one owns all, of those that two stages hold
+ *  the first stage. Not collective. */
+hy_own hy_own_of(const hy_spec *spec, const hy_shard *shard,
+                 const hy_grid *grid, int64_t from, int64_t to);
+
+/** The next run that is owned, cut to what is; *i counts runs and starts at 0.
+ *  \return 0 when there are no more. */
+int hy_own_next(const hy_pieces *p, const hy_own *own, int64_t *i,
+                hy_piece *run);
+
+/** As hy_own_next for those who need no global place: neighbours in memory are
+ *  one run (run->global is not set). */
+int hy_own_next_local(const hy_pieces *p, const hy_own *own, int64_t *i,
+                      hy_piece *run);
 
 /** Tensors that a spec is in a weight folder (its experts, else 1), and the
  *  name of tensor e into out (HY_NAME_LEN bytes). */

@@ -1,4 +1,4 @@
-#include "model/params.h"
+#include "model/params_impl.h"
 #include "base/err.h"
 #include "base/rng.h"
 
@@ -6,70 +6,38 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Each tensor starts on a cache line. */
-static size_t
-padded(int64_t n)
+static int
+params_new(hy_params *p, const hy_plan *plan, const hy_grid *grid,
+           int with_grad, int zero)
 {
-  return ((size_t)n + 15) / 16 * 16;
-}
+  size_t n;
 
-static void
-place(hy_params *p, int i, hy_param_ref *r, const hy_grid *grid)
-{
-  const hy_spec *spec = &p->plan->spec[i];
-
-  r->spec = spec;
-  hy_shard_of(&r->shard, spec, grid);
-  r->at = p->n_total;
-  p->n_total += padded(hy_shard_size(&r->shard));
-  r->t = (hy_tensor){.fmt = HY_F32, .n_dim = spec->n_dim};
-  memcpy(r->t.dim, r->shard.dim, sizeof r->t.dim);
-  r->t.ld = hy_cols(&r->t);
-}
-
-static void
-lay_out(hy_params *p, const hy_plan *plan, const hy_grid *grid)
-{
-  *p = (hy_params){.plan = plan, .n = plan->n_spec};
-  p->ref = hy_calloc((size_t)p->n, sizeof *p->ref);
-  for (int i = 0; i < p->n; i++) /* trained first: optimizer arrays are short */
-    if (plan->spec[i].kind == HY_WEIGHT)
-      place(p, i, &p->ref[i], grid);
-  p->n_weight = p->n_total;
-  for (int i = 0; i < p->n; i++)
-    if (plan->spec[i].kind != HY_WEIGHT)
-      place(p, i, &p->ref[i], grid);
-}
-
-static void
-point(hy_params *p, float *w, float *g)
-{
-  for (int i = 0; i < p->n; i++) {
-    hy_param_ref *r = &p->ref[i];
-
-    r->t.data = w + r->at;
-    if (g && r->spec->kind == HY_WEIGHT) {
-      r->t.grad = g + r->at;
-      r->t.want = r->t.has = 1;
-    }
-  }
-}
-
-int
-hy_params_new(hy_params *p, const hy_plan *plan, const hy_grid *grid,
-              int with_grad)
-{
-  lay_out(p, plan, grid);
+  hy_params_lay_out(p, plan, grid, zero);
+  n = zero == 3 ? p->n_own : p->n_weight;
   p->w = calloc(p->n_total ? p->n_total : 1, sizeof *p->w);
-  p->g = with_grad ? calloc(p->n_weight ? p->n_weight : 1, sizeof *p->g) : NULL;
+  p->g = with_grad ? calloc(n ? n : 1, sizeof *p->g) : NULL;
   if (!p->w || (with_grad && !p->g)) {
     hy_params_free(p);
     return hy_fail(HY_ERES,
                    "memory: no room for the model; use more ranks (hymn "
                    "--dry-run shows bytes per rank)");
   }
-  point(p, p->w, p->g);
+  hy_params_point(p, p->w, p->g);
   return HY_OK;
+}
+
+int
+hy_params_new(hy_params *p, const hy_plan *plan, const hy_grid *grid,
+              int with_grad)
+{
+  return params_new(p, plan, grid, with_grad, 0);
+}
+
+int
+hy_params_new_zero(hy_params *p, const hy_plan *plan, const hy_grid *grid,
+                   int zero)
+{
+  return params_new(p, plan, grid, 1, zero);
 }
 
 int
@@ -78,18 +46,20 @@ hy_params_plan(hy_params *p, const hy_plan *plan, const hy_grid *grid,
 {
   static float nowhere[1];
 
-  lay_out(p, plan, grid);
-  point(p, nowhere, with_grad ? nowhere : NULL);
+  hy_params_lay_out(p, plan, grid, 0);
+  hy_params_point(p, nowhere, with_grad ? nowhere : NULL);
   return HY_OK;
 }
 
-void
-hy_params_free(hy_params *p)
+int
+hy_params_plan_zero(hy_params *p, const hy_plan *plan, const hy_grid *grid,
+                    int zero)
 {
-  free(p->ref);
-  free(p->w);
-  free(p->g);
-  *p = (hy_params){0};
+  static float nowhere[1];
+
+  hy_params_lay_out(p, plan, grid, zero);
+  hy_params_point(p, nowhere, nowhere);
+  return HY_OK;
 }
 
 static float
@@ -116,30 +86,22 @@ first_value(const hy_spec *s, uint64_t key, uint64_t i)
   return 0;
 }
 
-/* Walk the local piece in rows below the split dimension; the counter is the
- * element's global index. */
+/* The counter is the element's global index. */
 static void
-init_one(hy_param_ref *r, uint64_t seed)
+init_one(const hy_params *p, int i, uint64_t seed)
 {
-  const hy_spec *s = r->spec;
-  const hy_shard *sh = &r->shard;
-  int split = s->split < 0 ? 0 : s->split;
-  int64_t outer = 1, inner = 1;
-  uint64_t key = hy_rng_key(seed, s->name);
-  float *w = r->t.data;
+  const hy_param_ref *r = &p->ref[i];
+  hy_held h = hy_params_held_w(p, i);
+  hy_own all = {h.from, h.to, 0};
+  uint64_t key = hy_rng_key(seed, r->spec->name);
+  hy_pieces pieces;
+  hy_piece run;
 
-  for (int i = 0; i < split; i++)
-    outer *= s->dim[i];
-  for (int i = split + 1; i < 4; i++)
-    inner *= s->dim[i];
-  for (int64_t o = 0; o < outer; o++)
-    for (int b = 0; b < sh->n; b++)
-      for (int64_t j = 0; j < sh->count[b] * inner; j++) {
-        int64_t at = (o * s->dim[split] + sh->global[b]) * inner + j;
-
-        w[(o * sh->dim[split] + sh->local[b]) * inner + j] =
-            first_value(s, key, (uint64_t)at);
-      }
+  hy_pieces_of(&pieces, r->spec, &r->shard);
+  for (int64_t k = 0; hy_own_next(&pieces, &all, &k, &run);)
+    for (int64_t j = 0; j < run.n; j++)
+      p->w[h.at + (size_t)(run.local - h.from + j)] =
+          first_value(r->spec, key, (uint64_t)(run.global + j));
 }
 
 void
@@ -147,7 +109,7 @@ hy_params_init(hy_params *p, uint64_t seed)
 {
 #pragma omp parallel for schedule(dynamic, 1)
   for (int i = 0; i < p->n; i++)
-    init_one(&p->ref[i], seed);
+    init_one(p, i, seed);
 }
 
 static int64_t

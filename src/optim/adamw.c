@@ -1,6 +1,5 @@
 #include "optim/adamw.h"
 #include "base/err.h"
-#include "layer/piece.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -64,9 +63,15 @@ hy_grad_norm(const hy_params *p, const hy_grid *grid)
 
   for (int i = 0; i < p->n; i++) {
     const hy_param_ref *r = &p->ref[i];
+    hy_held h = hy_params_held_w(p, i);
+    hy_pieces pieces;
+    hy_piece run;
 
-    if (r->spec->kind == HY_WEIGHT && hy_piece_mine(r->spec, grid))
-      sum += sum_squares(p->g + r->at, hy_shard_size(&r->shard));
+    if (r->spec->kind != HY_WEIGHT)
+      continue;
+    hy_pieces_of(&pieces, r->spec, &r->shard);
+    for (int64_t k = 0; hy_own_next_local(&pieces, &r->own, &k, &run);)
+      sum += sum_squares(p->g + h.at + (run.local - h.from), run.n);
   }
   hy_sum_f64(&grid->world, &sum, 1);
   return sqrt(sum);
@@ -77,10 +82,10 @@ hy_grad_bad(const hy_params *p)
 {
   for (int i = 0; i < p->n; i++) {
     const hy_param_ref *r = &p->ref[i];
-    int64_t n = hy_shard_size(&r->shard);
+    hy_held h = hy_params_held_w(p, i);
 
-    for (int64_t j = 0; r->spec->kind == HY_WEIGHT && j < n; j++)
-      if (!isfinite(p->g[r->at + (size_t)j]))
+    for (int64_t j = r->own_from; r->group >= 0 && j < r->own_to; j++)
+      if (!isfinite(p->g[h.at + (size_t)(j - h.from)]))
         return r->spec->name;
   }
   return NULL;

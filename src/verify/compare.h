@@ -37,6 +37,6 @@ int hy_compare_check_ids(const char *name, const int32_t *id, int64_t n,
 /** Copy of all parameters (or their gradients) into the bag under prefix +
  *  hub name, experts one by one. \param flat  p->w, p->g, ... */
 void hy_compare_params(hy_bag *bag, const char *prefix, const hy_params *p,
-                       const float *flat, const hy_grid *grid);
+                       const float *flat);
 
 #endif

@@ -60,14 +60,16 @@ hy_compare_check_ids(const char *name, const int32_t *id, int64_t n,
 
 void
 hy_compare_params(hy_bag *bag, const char *prefix, const hy_params *p,
-                  const float *flat, const hy_grid *grid)
+                  const float *flat)
 {
   for (int i = 0; i < p->n; i++) {
     const hy_param_ref *r = &p->ref[i];
     const hy_spec *s = r->spec;
+    hy_held held = hy_params_held_w(p, i);
     int64_t n_tensor = hy_spec_n_tensor(s), each = hy_spec_size(s) / n_tensor;
     char name[HY_NAME_LEN], full[160];
     hy_pieces pieces;
+    hy_piece run;
 
     if (s->kind != HY_WEIGHT)
       continue;
@@ -76,12 +78,8 @@ hy_compare_params(hy_bag *bag, const char *prefix, const hy_params *p,
       snprintf(full, sizeof full, "%s%s", prefix, name);
       hy_bag_get(bag, full, 0, s->n_dim - s->stacked, s->dim + s->stacked);
     }
-    if (!hy_piece_mine(s, grid))
-      continue;
     hy_pieces_of(&pieces, s, &r->shard);
-    for (int64_t k = 0; k < pieces.n; k++) {
-      hy_piece run = hy_piece_at(&pieces, k);
-
+    for (int64_t k = 0; hy_own_next(&pieces, &r->own, &k, &run);)
       for (int64_t j = 0; j < run.n;) { /* a run may span experts */
         int64_t e = (run.global + j) / each, at = (run.global + j) % each;
         int64_t n = run.n - j < each - at ? run.n - j : each - at;
@@ -92,10 +90,10 @@ hy_compare_params(hy_bag *bag, const char *prefix, const hy_params *p,
             hy_bag_get(bag, full, 0, s->n_dim - s->stacked, s->dim + s->stacked)
                     ->f +
                 at,
-            flat + r->at + run.local + j, (size_t)n * sizeof(float));
+            flat + held.at + (run.local - held.from) + j,
+            (size_t)n * sizeof(float));
         j += n;
       }
-    }
   }
 }
 
@@ -365,7 +363,7 @@ hy_compare_forward(hy_compare *k, hy_bag *bag)
     scratch = hy_malloc(HY_BUCKET * sizeof *scratch);
     hy_reduce_grads(p, k->grid, scratch);
     free(scratch);
-    hy_compare_params(bag, "grad.", p, p->g, k->grid);
+    hy_compare_params(bag, "grad.", p, p->g);
     hy_bag_gather(bag, &k->grid->world);
     put_losses(k, &rows.all, &loss, bag);
   }

@@ -90,7 +90,7 @@ put_final(hy_compare *k, hy_bag *bag)
   const hy_params *p = &k->model->params;
   hy_bag all = {0};
 
-  hy_compare_params(&all, "final.", p, p->w, k->grid);
+  hy_compare_params(&all, "final.", p, p->w);
   hy_bag_gather(&all, &k->grid->world);
   for (int i = 0; i < all.n; i++) {
     const hy_bag_item *it = &all.item[i];

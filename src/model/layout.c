@@ -1,0 +1,175 @@
+/* layout.c: where parameters lie in the flat arrays, and who owns what. */
+#include "model/params_impl.h"
+#include "base/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* Each tensor starts on a cache line, and ranges end on one. */
+enum { LINE = 16 };
+
+static size_t
+padded(int64_t n)
+{
+  return ((size_t)n + LINE - 1) / LINE * LINE;
+}
+
+static int
+kind_of(const hy_spec *s)
+{
+  if (s->split < 0)
+    return HY_GROUP_WHOLE;
+  return s->axis == HY_EP ? HY_GROUP_EXPERT : HY_GROUP_SPLIT;
+}
+
+/* The group of a spec; a new one if it is the first. */
+static int
+group_of(hy_params *p, const hy_spec *s, const hy_grid *grid)
+{
+  int kind = kind_of(s);
+  hy_group *g;
+
+  for (int i = 0; i < p->n_group; i++)
+    if (p->group[i].unit == s->unit_id && p->group[i].kind == kind)
+      return i;
+  p->group = hy_realloc(p->group, (size_t)(p->n_group + 1) * sizeof *p->group);
+  g = &p->group[p->n_group];
+  *g = (hy_group){.unit = s->unit_id,
+                  .kind = kind,
+                  .comm = kind == HY_GROUP_EXPERT ? &grid->edp : &grid->dp_cp};
+  return p->n_group++;
+}
+
+/* Ranges of whole lines, as even as that allows. */
+static void
+cut_group(hy_params *p, hy_group *g)
+{
+  int size = g->comm->size;
+  int64_t lines = (int64_t)(g->n / LINE);
+
+  g->cut = hy_malloc((size_t)(size + 1) * sizeof *g->cut);
+  for (int r = 0; r <= size; r++)
+    g->cut[r] = lines * r / size * LINE;
+  g->own_at = p->n_own;
+  p->n_own += (size_t)hy_group_n_own(g);
+}
+
+/* Where the tensors of group k lie, one behind the other. */
+static void
+place_group(hy_params *p, int k)
+{
+  hy_group *g = &p->group[k];
+
+  g->at = p->n_weight;
+  for (int i = 0; i < p->n; i++)
+    if (p->ref[i].group == k) {
+      p->ref[i].at = p->n_weight;
+      p->n_weight += padded(hy_shard_size(&p->ref[i].shard));
+    }
+  g->n = p->n_weight - g->at;
+  cut_group(p, g);
+}
+
+static int64_t
+clip(int64_t x, int64_t top)
+{
+  return x < 0 ? 0 : x < top ? x : top;
+}
+
+/* What of a tensor lies in the own range of its group. */
+static void
+own_part(const hy_params *p, hy_param_ref *r)
+{
+  const hy_group *g = &p->group[r->group];
+  int64_t n = hy_shard_size(&r->shard), first = (int64_t)(r->at - g->at);
+  int64_t from = hy_group_from(g);
+
+  r->own_from = clip(from - first, n);
+  r->own_to = clip(from + hy_group_n_own(g) - first, n);
+  r->own_at = g->own_at;
+  if (r->own_from < r->own_to)
+    r->own_at += (size_t)(first + r->own_from - from);
+}
+
+void
+hy_params_lay_out(hy_params *p, const hy_plan *plan, const hy_grid *grid,
+                  int zero)
+{
+  int first = grid->dp_cp.rank == 0 && grid->tp.rank == 0;
+
+  *p = (hy_params){.plan = plan, .n = plan->n_spec, .zero = zero};
+  p->ref = hy_calloc((size_t)p->n, sizeof *p->ref);
+  for (int i = 0; i < p->n; i++) {
+    hy_param_ref *r = &p->ref[i];
+
+    r->spec = &plan->spec[i];
+    hy_shard_of(&r->shard, r->spec, grid);
+    r->t = (hy_tensor){.fmt = HY_F32, .n_dim = r->spec->n_dim};
+    memcpy(r->t.dim, r->shard.dim, sizeof r->t.dim);
+    r->t.ld = hy_cols(&r->t);
+    r->group = r->spec->kind == HY_WEIGHT ? group_of(p, r->spec, grid) : -1;
+  }
+  for (int k = 0; k < p->n_group; k++)
+    place_group(p, k);
+  p->n_total = zero == 3 ? p->n_own : p->n_weight;
+  for (int i = 0; i < p->n; i++) {
+    hy_param_ref *r = &p->ref[i];
+    int64_t n = hy_shard_size(&r->shard);
+
+    if (r->group >= 0)
+      own_part(p, r);
+    else { /* whole on all replicas */
+      r->at = r->own_at = p->n_total;
+      r->own_to = n;
+      p->n_total += padded(n);
+    }
+    r->own = hy_own_of(r->spec, &r->shard, grid, r->own_from,
+                       r->group >= 0 || first ? r->own_to : 0);
+  }
+}
+
+void
+hy_params_point(hy_params *p, float *w, float *g)
+{
+  for (int i = 0; i < p->n; i++) {
+    hy_param_ref *r = &p->ref[i];
+    int trained = r->group >= 0, own = p->zero == 3 && trained;
+    size_t at = own ? r->own_at : r->at;
+
+    r->t.want = trained && g;
+    if (own && p->group[r->group].comm->size > 1)
+      continue;
+    r->t.data = w + at;
+    r->t.has = r->t.want;
+    if (r->t.want)
+      r->t.grad = g + at;
+  }
+}
+
+hy_held
+hy_params_held(const hy_params *p, int i, int own)
+{
+  const hy_param_ref *r = &p->ref[i];
+
+  if (own)
+    return (hy_held){r->own_from, r->own_to, r->own_at};
+  return (hy_held){0, hy_shard_size(&r->shard), r->at};
+}
+
+hy_held
+hy_params_held_w(const hy_params *p, int i)
+{
+  return hy_params_held(p, i, p->zero == 3);
+}
+
+void
+hy_params_free(hy_params *p)
+{
+  for (int k = 0; k < p->n_group; k++)
+    free(p->group[k].cut);
+  free(p->group);
+  free(p->ref);
+  free(p->w);
+  free(p->g);
+  *p = (hy_params){0};
+}
