@@ -93,7 +93,7 @@ static void
 test_once(void **state)
 {
   (void)state;
-  for (int n_tp = 1; n_tp <= 2; n_tp++)
+  for (int n_tp = 1; n_tp <= 4; n_tp *= 2) /* 4: kv heads repeat */
     for (int n_dp = 1; n_dp <= 8; n_dp++)
       for (int n_ep = 1; n_ep <= 8; n_ep *= 2)
         if (n_tp * n_dp % n_ep == 0)
