@@ -1,7 +1,7 @@
 /* test_moe.c: the balance loss counts documents, not rows; padding counts
  * nowhere; the router's correction bias follows the counts. */
 #include "model/test_tiny.h"
-#include "optim/trainer.h"
+#include "optim/update.h"
 
 #define PATTERN "ME*E/*E"
 enum { E = 8, K = 3, N_DOCS = 3, LONGEST = 9, TOTAL = 15 };

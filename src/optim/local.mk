@@ -3,7 +3,8 @@ src_libhymn_a_SOURCES += \
   src/optim/adamw.c src/optim/adamw.h \
   src/optim/bucket.c src/optim/bucket.h \
   src/optim/lr.c src/optim/lr.h \
-  src/optim/trainer.c src/optim/trainer.h
+  src/optim/trainer.c src/optim/trainer.h \
+  src/optim/update.c src/optim/update.h
 
 hymn_unit_tests += src/optim/test_optim
 src_optim_test_optim_SOURCES = src/optim/test_optim.c src/model/test_tiny.h \

@@ -2,7 +2,7 @@
  * rank gives; numbers that are not finite stop all ranks and change nothing. */
 #include "model/test_tiny.h"
 #include "base/err.h"
-#include "optim/trainer.h"
+#include "optim/update.h"
 
 enum { ROWS = 4, LEN = 11, STEPS = 3 };
 

@@ -49,9 +49,4 @@ int hy_trainer_step(hy_trainer *t, const hy_batch_source *src, int64_t step,
  *  Collective over grid->world. */
 int hy_trainer_valid(hy_trainer *t, const hy_batch_source *src, double *loss);
 
-/** bias[e] += rate sign(mean(count) - count[e]) for every router.
- *  \param count (n_layer_all, n_experts), summed over the global batch.
- *  Source: Wang et al. 2024, arXiv:2408.15664, algorithm 1. */
-void hy_bias_update(hy_params *p, const int64_t *count, double rate);
-
 #endif

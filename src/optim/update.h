@@ -1,0 +1,28 @@
+/* update.h: what follows the micro-batches of a step: sums of gradients over
+ * ranks, clip, AdamW, router biases. */
+#ifndef HYMN_OPTIM_UPDATE_H
+#define HYMN_OPTIM_UPDATE_H
+
+#include "optim/trainer.h"
+
+/** Tokens are counted for so many routers times experts. */
+size_t hy_update_n_count(const hy_model *m);
+
+/** Before the first of n_micro micro-batches: gradients and counts of the last
+ *  step are forgotten. Not collective. */
+void hy_update_begin(hy_trainer *t, int64_t n_micro);
+
+/** After the last one: sum gradients, clip, update number `step` at this rate,
+ *  router bias update.
+ *  \param r  loss and aux set, the same on every rank; norm and max_vio are
+ *            set here
+ *  A loss or gradient that is not finite: HY_EDIVERGED, nothing is updated.
+ *  Collective over grid->world; the same code on every rank. */
+int hy_update(hy_trainer *t, int64_t step, double rate, hy_step_result *r);
+
+/** bias[e] += rate sign(mean(count) - count[e]) for every router.
+ *  \param count (n_layer_all, n_experts), summed over the global batch.
+ *  Source: Wang et al. 2024, arXiv:2408.15664, algorithm 1. */
+void hy_bias_update(hy_params *p, const int64_t *count, double rate);
+
+#endif
