@@ -24,6 +24,9 @@
 #ifndef HY_ENUM
 #define HY_ENUM(g, k, def, words, help)
 #endif
+#ifndef HY_INTS
+#define HY_INTS(g, k, lo, hi, unit, help)
+#endif
 #ifndef HY_REALS
 #define HY_REALS(g, k, def, lo, hi, unit, help)
 #endif

@@ -145,7 +145,7 @@ set_text(hy_deck *d, const hy_key *k, const char *at, const char *text,
          hy_source source)
 {
   hy_nml_value *v;
-  int list = k->type == HY_KEY_REALS || k->type == HY_KEY_PATHS;
+  int list = hy_key_is_list(k);
   int n = hy_nml_split(text, list, &v);
   int err = hy_key_set(d, k, at, n, v, 1, "");
 

@@ -9,12 +9,17 @@
 
 #define HY_STR_LEN 1024
 #define HY_REALS_MAX 8
+#define HY_INTS_MAX 256
 
 typedef char hy_str[HY_STR_LEN];
 typedef struct {
   int n;
   double v[HY_REALS_MAX];
 } hy_reals;
+typedef struct {
+  int n;
+  int64_t v[HY_INTS_MAX];
+} hy_ints;
 typedef struct {
   int n;
   char **s; /* owned by the deck */
@@ -30,6 +35,7 @@ typedef struct {
 #define HY_PATH_NAMED(g, k, name, def, help) hy_str k;
 #define HY_ENUM(g, k, def, words, help) hy_str k;
 #define HY_REALS(g, k, def, lo, hi, unit, help) hy_reals k;
+#define HY_INTS(g, k, lo, hi, unit, help) hy_ints k;
 #define HY_PATHS(g, k, help) hy_strs k;
 /* clang-format off */
 #define HY_END(g) } hy_deck_##g;

@@ -19,6 +19,9 @@ const hy_key hy_key_row[] = {
 #define HY_INT(g, k, d, l, m, u, h)                                            \
   {AT(HY_KEY_INT, g, k, #k), .def = #d, .lo = #l, .hi = #m, .i_lo = l,         \
    .i_hi = m, .words = "", .unit = u, .help = h},
+#define HY_INTS(g, k, l, m, u, h)                                              \
+  {AT(HY_KEY_INTS, g, k, #k), .def = "", .lo = #l, .hi = #m, .i_lo = l,        \
+   .i_hi = m, .words = "", .unit = u, .help = h},
 #define HY_REAL(g, k, d, l, m, u, h) REAL(HY_KEY_REAL, g, k, #d, l, m, u, h)
 #define HY_REALS(g, k, d, l, m, u, h) REAL(HY_KEY_REALS, g, k, d, l, m, u, h)
 #define HY_BOOL(g, k, d, h)                                                    \

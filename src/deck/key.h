@@ -13,6 +13,7 @@ typedef enum {
   HY_KEY_PATH,
   HY_KEY_ENUM,
   HY_KEY_REALS,
+  HY_KEY_INTS,
   HY_KEY_PATHS
 } hy_key_type;
 
@@ -22,7 +23,7 @@ struct hy_key {
   size_t offset;       /* of the value in hy_deck */
   const char *def;     /* default as text, without quotes */
   const char *lo, *hi; /* bounds as text, "" if none */
-  int64_t i_lo, i_hi;  /* HY_KEY_INT */
+  int64_t i_lo, i_hi;  /* HY_KEY_INT, HY_KEY_INTS */
   double r_lo, r_hi;   /* HY_KEY_REAL, HY_KEY_REALS */
   const char *words;   /* HY_KEY_ENUM: separated by blanks */
   const char *unit, *help;
@@ -42,6 +43,14 @@ const hy_key *hy_key_find(const char *group, const char *key);
 
 /** 1 if the table has this group. */
 int hy_key_has_group(const char *group);
+
+/** 1 if the key takes several values. */
+static inline int
+hy_key_is_list(const hy_key *k)
+{
+  return k->type == HY_KEY_REALS || k->type == HY_KEY_INTS ||
+         k->type == HY_KEY_PATHS;
+}
 
 /** Set the text for an unknown key, with the nearest known one, and return
  *  HY_EDECK. \param at  "deck.nml:12" or "command line" */

@@ -12,7 +12,8 @@ static const char *const type_name[] = {
     [HY_KEY_INT] = "integer",  [HY_KEY_REAL] = "real",
     [HY_KEY_BOOL] = "logical", [HY_KEY_STR] = "text",
     [HY_KEY_PATH] = "path",    [HY_KEY_ENUM] = "word",
-    [HY_KEY_REALS] = "reals",  [HY_KEY_PATHS] = "paths"};
+    [HY_KEY_REALS] = "reals",  [HY_KEY_PATHS] = "paths",
+    [HY_KEY_INTS] = "integers"};
 
 /* Column c of row k as text; the caller frees it. */
 static char *

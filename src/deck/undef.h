@@ -8,5 +8,6 @@
 #undef HY_PATH_NAMED
 #undef HY_ENUM
 #undef HY_REALS
+#undef HY_INTS
 #undef HY_PATHS
 #undef HY_END

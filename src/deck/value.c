@@ -112,21 +112,34 @@ outside(const hy_key *k, const char *at, const char *value)
 }
 
 static int
-set_int(hy_deck *d, const hy_key *k, const char *at, const char *s)
+get_int(const hy_key *k, const char *at, const char *s, int64_t *x)
 {
-  int64_t x;
   double big;
 
-  if (!read_int(s, &x)) {
+  if (!read_int(s, x)) {
     /* a whole number beyond 64 bits is out of bounds, not a wrong type */
     if (read_real(s, &big) && big == floor(big))
       return outside(k, at, s);
     return wrong(k, at, s, "an integer");
   }
-  if (x < k->i_lo || x > k->i_hi)
-    return outside(k, at, s);
-  *(int64_t *)place(d, k) = x;
-  return HY_OK;
+  return *x < k->i_lo || *x > k->i_hi ? outside(k, at, s) : HY_OK;
+}
+
+static int
+set_ints(hy_deck *d, const hy_key *k, const char *at, int n,
+         const hy_nml_value *v)
+{
+  hy_ints r = {.n = n};
+  int err = 0;
+
+  if (n > HY_INTS_MAX)
+    return hy_fail(HY_EDECK, "%s: %s.%s has %d values; give at most %d", at,
+                   k->group, k->key, n, HY_INTS_MAX);
+  for (int i = 0; !err && i < n; i++)
+    err = get_int(k, at, v[i].text, &r.v[i]);
+  if (!err)
+    *(hy_ints *)place(d, k) = r;
+  return err;
 }
 
 static int
@@ -218,7 +231,7 @@ check_form(const hy_key *k, const char *at, int n, const hy_nml_value *v,
 {
   int text = k->type == HY_KEY_STR || k->type == HY_KEY_PATH ||
              k->type == HY_KEY_ENUM || k->type == HY_KEY_PATHS;
-  int list = k->type == HY_KEY_REALS || k->type == HY_KEY_PATHS;
+  int list = hy_key_is_list(k);
   char buf[64];
 
   if (!list && n != 1)
@@ -241,12 +254,15 @@ hy_key_set(hy_deck *d, const hy_key *k, const char *at, int n,
 {
   int err = check_form(k, at, n, v, bare);
   double x;
+  int64_t i = 0;
 
   if (err)
     return err;
   switch (k->type) {
   case HY_KEY_INT:
-    return set_int(d, k, at, v[0].text);
+    if (!(err = get_int(k, at, v[0].text, &i)))
+      *(int64_t *)place(d, k) = i;
+    return err;
   case HY_KEY_REAL:
     if (!(err = get_real(k, at, v[0].text, &x)))
       *(double *)place(d, k) = x;
@@ -260,6 +276,8 @@ hy_key_set(hy_deck *d, const hy_key *k, const char *at, int n,
     return set_str(d, k, at, v[0].text, dir);
   case HY_KEY_ENUM:
     return set_enum(d, k, at, v[0].text);
+  case HY_KEY_INTS:
+    return set_ints(d, k, at, n, v);
   case HY_KEY_REALS:
     return set_reals(d, k, at, n, v);
   case HY_KEY_PATHS:
@@ -271,7 +289,7 @@ hy_key_set(hy_deck *d, const hy_key *k, const char *at, int n,
 void
 hy_key_default(hy_deck *d, const hy_key *k)
 {
-  int list = k->type == HY_KEY_REALS || k->type == HY_KEY_PATHS;
+  int list = hy_key_is_list(k);
   hy_nml_value *v;
   int n = hy_nml_split(k->def, list, &v);
 
@@ -313,6 +331,7 @@ hy_key_print(const hy_deck *d, const hy_key *k, hy_buf *out)
 {
   const void *p = place(d, k);
   const hy_reals *r = p;
+  const hy_ints *list = p;
   const hy_strs *s = p;
 
   switch (k->type) {
@@ -329,6 +348,10 @@ hy_key_print(const hy_deck *d, const hy_key *k, hy_buf *out)
   case HY_KEY_PATH:
   case HY_KEY_ENUM:
     print_str(out, p);
+    break;
+  case HY_KEY_INTS:
+    for (int i = 0; i < list->n; i++)
+      hy_buf_printf(out, "%s%lld", i ? ", " : "", (long long)list->v[i]);
     break;
   case HY_KEY_REALS:
     for (int i = 0; i < r->n; i++) {

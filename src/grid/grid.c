@@ -89,6 +89,7 @@ hy_grid_new(hy_grid *g, MPI_Comm parent, const hy_deck_grid *d)
   if (err)
     return err;
   MPI_Comm_dup(parent, &own);
+  g->pp_cut = d->pp_cut;
   g->meter = hy_calloc(1, sizeof *g->meter);
   g->world = hy_comm_of(own);
   g->world.meter = g->meter;
@@ -151,6 +152,7 @@ hy_grid_plan(hy_grid *g, const hy_deck_grid *d, int stage, hy_meter *meter)
   if (err)
     return err;
   g->sp = d->sp && d->tp > 1;
+  g->pp_cut = d->pp_cut;
   g->meter = meter;
   g->world = (hy_comm){MPI_COMM_NULL, stage * (int)(n / d->pp), (int)n,
                        HY_AXIS_OTHER, meter};

@@ -30,6 +30,8 @@ typedef struct {
   hy_comm stage;          /* dp, cp and tp: one pipeline stage */
   hy_comm ep, edp;        /* the expert regrouping inside a stage */
   hy_comm embed;          /* stages that share the embedding: first and last */
+  hy_ints pp_cut;         /* layers of each stage; empty: by cost */
+  int64_t row_len;        /* tokens of a row for that cost; 0: not known */
   int sp;                 /* tokens are cut over tp between the regions */
   /* neighbours of f tp ranks, by divisor f of tp with 1 < f: those that hold
    * the same head or group when tp has more ranks than there are heads */

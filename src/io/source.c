@@ -6,6 +6,7 @@
 #include "io/lineage.h"
 #include "layer/piece.h"
 #include "model/cfg.h"
+#include "model/stage.h"
 
 #include <ctype.h>
 #include <stdio.h>
@@ -214,6 +215,8 @@ make_room(hy_plan *plan, hy_params *p, const hy_deck *d, const hy_grid *grid)
   int err = hy_plan_new(plan, &d->model);
 
   *p = (hy_params){0};
+  if (!err)
+    err = hy_stage_cut(plan, grid);
   if (!err)
     err = hy_pieces_check(plan, grid);
   if (!err)

@@ -165,6 +165,7 @@ cmd_dry_run(int n, char **arg)
     layout.n_ranks = launcher_size();
   if (!err)
     err = hy_grid_plan(&grid, &layout, 0, NULL);
+  grid.row_len = deck->data.seq_len;
   if (!err)
     err = hy_dry_run(deck, &grid);
   hy_deck_free(deck);
@@ -245,6 +246,7 @@ run_deck(hy_deck *deck, const hy_comm *world, int n, char **arg)
   if (!err)
     err = hy_grid_new(&grid, world->mpi, &deck->grid);
   if (!err) {
+    grid.row_len = deck->data.seq_len;
     err = job->run(deck, &grid);
     hy_grid_free(&grid);
   }

@@ -267,7 +267,39 @@ hy_plan_new(hy_plan *p, const hy_cfg *cfg)
                                HY_DIM(cfg->vocab, cfg->d_model));
   for (int b = 0; b < p->n_mtp_block; b++)
     declare_block(p, b);
+  hy_plan_set_stages(p, 1, (int[]){0, p->n_layer});
   return HY_OK;
+}
+
+static int
+stage_of(const hy_plan *p, int64_t layer)
+{
+  int s = 0;
+
+  while (s < p->n_stage - 1 && layer >= p->first[s + 1])
+    s++;
+  return s;
+}
+
+void
+hy_plan_set_stages(hy_plan *p, int n_stage, const int *first)
+{
+  hy_spec *e = &p->spec[p->embed];
+
+  p->n_stage = n_stage;
+  p->first = hy_realloc(p->first, (size_t)(n_stage + 1) * sizeof *p->first);
+  memcpy(p->first, first, (size_t)(n_stage + 1) * sizeof *p->first);
+  for (int i = 0; i < p->n_spec; i++) {
+    hy_spec *s = &p->spec[i];
+
+    s->stage[0] = s->layer >= 0 ? stage_of(p, s->layer) : n_stage - 1;
+    s->stage[1] = s->stage[0];
+  }
+  e->stage[0] = 0; /* also where its rows are read again */
+  if (p->n_depth == 0 && p->head != p->embed)
+    e->stage[1] = 0;
+  if (e->stage[1])
+    e->partial |= HY_PP;
 }
 
 void
@@ -275,6 +307,7 @@ hy_plan_free(hy_plan *p)
 {
   free(p->layer);
   free(p->mtp);
+  free(p->first);
   free(p->spec);
   *p = (hy_plan){0};
 }

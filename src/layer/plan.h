@@ -111,6 +111,9 @@ typedef struct {
   } * mtp; /* by stored block */
   int n_spec;
   hy_spec *spec;
+  int n_stage;
+  int *first;         /* (n_stage + 1) first layer of each pipeline stage; what
+                         follows the backbone belongs to the last */
   const char *prefix; /* of the names hy_param makes, while layers declare */
   int64_t current;    /* their layer */
   int unit;           /* and outside the layers their unit */
@@ -121,6 +124,11 @@ typedef struct {
  *  divide, each named). Not collective. */
 int hy_plan_new(hy_plan *p, const hy_cfg *cfg);
 void hy_plan_free(hy_plan *p);
+
+/** Say which stage holds what; a new plan has one stage. The last stage has
+ *  the prediction blocks, and a copy of the embedding if it needs one.
+ *  \param first  (n_stage + 1), rising */
+void hy_plan_set_stages(hy_plan *p, int n_stage, const int *first);
 
 /** For layers: declare the next parameter of the current layer, hub name
  *  suffix (below "backbone.layers.N."). Returns its spec to be adjusted. */

@@ -7,6 +7,8 @@ src_libhymn_a_SOURCES += \
   src/model/model.c src/model/model.h \
   src/model/layout.c \
   src/model/params.c src/model/params.h src/model/params_impl.h \
+  src/model/schedule.c src/model/schedule.h \
+  src/model/stage.c src/model/stage.h \
   src/model/workspace.c src/model/workspace.h
 
 HYMN_TEST_TINY = src/model/test_tiny.h src/cpu/test_op.h
@@ -23,3 +25,6 @@ src_model_test_params_LDADD = $(HYMN_TEST_LIBS)
 hymn_unit_tests += src/model/test_own
 src_model_test_own_SOURCES = src/model/test_own.c $(HYMN_TEST_TINY)
 src_model_test_own_LDADD = $(HYMN_TEST_LIBS)
+hymn_unit_tests += src/model/test_stage
+src_model_test_stage_SOURCES = src/model/test_stage.c $(HYMN_TEST_TINY)
+src_model_test_stage_LDADD = $(HYMN_TEST_LIBS)

@@ -2,6 +2,7 @@
 #include "base/err.h"
 #include "layer/layer.h"
 #include "layer/piece.h"
+#include "model/stage.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -31,6 +32,8 @@ model_new(hy_model *m, const hy_cfg *cfg, const hy_grid *grid, int with_grad,
 
   *m = (hy_model){.cfg = cfg};
   err = hy_plan_new(&m->plan, cfg);
+  if (!err)
+    err = hy_stage_cut(&m->plan, grid);
   if (!err)
     err = check_layout(m, grid);
   if (!err)
