@@ -103,8 +103,6 @@ cpu_scratch(const hy_ctx *c, const hy_rec *r, int backward)
   int64_t n = r->n_in ? r->in[0]->dim[0] : 0, cols;
   size_t (*ssd)(int64_t, int64_t, int64_t, int64_t, int64_t, int) =
       backward ? cpu_ssd_scratch_bwd : cpu_ssd_scratch_fwd;
-  size_t (*att)(int64_t, int64_t, int64_t, int64_t, int) =
-      backward ? cpu_attention_scratch_bwd : cpu_attention_scratch_fwd;
 
   if (r->op < c->be->op || r->op >= c->be->op + HY_N_OPS)
     return 0;
@@ -114,8 +112,13 @@ cpu_scratch(const hy_ctx *c, const hy_rec *r, int backward)
     return ssd(n, r->attr.n_heads, cols / r->attr.n_heads, r->attr.n_groups,
                hy_cols(r->in[2]) / r->attr.n_groups, c->n_threads);
   case HY_OP_attention:
-    return att(n, r->attr.n_heads, r->attr.n_kv_heads, cols / r->attr.n_heads,
-               c->n_threads);
+  case HY_OP_attention_block:
+    if (backward)
+      return cpu_attention_scratch_bwd(n, r->in[1]->dim[0], r->attr.n_heads,
+                                       r->attr.n_kv_heads,
+                                       cols / r->attr.n_heads, c->n_threads);
+    return cpu_attention_scratch_fwd(n, r->attr.n_heads, r->attr.n_kv_heads,
+                                     cols / r->attr.n_heads, c->n_threads);
   case HY_OP_router:
     return backward ? 0
                     : (size_t)c->n_threads *

@@ -21,11 +21,12 @@ typedef struct {
 } attn_work;
 
 cpu_attn
-cpu_attn_of(hy_rec *r)
+cpu_attn_of(hy_rec *r, int block)
 {
-  cpu_attn a = {.r = r};
+  cpu_attn a = {.r = r, .block = block};
 
   a.n_tokens = r->in[0]->dim[0];
+  a.n_keys = r->in[1]->dim[0];
   a.n_heads = r->attr.n_heads;
   a.n_kv = r->attr.n_kv_heads;
   a.n_each = a.n_heads / a.n_kv;
@@ -36,6 +37,20 @@ cpu_attn_of(hy_rec *r)
   return a;
 }
 
+static int64_t
+block_tiles(const cpu_attn *a, cpu_attn_tile *tile)
+{
+  int64_t n = 0;
+
+  for (int64_t t = 0; t < a->n_tokens; t += a->n_q)
+    tile[n++] = (cpu_attn_tile){.t0 = t,
+                                .n = a->n_tokens - t < a->n_q ? a->n_tokens - t
+                                                              : a->n_q,
+                                .past = a->n_keys,
+                                .seg = -1};
+  return n;
+}
+
 int64_t
 cpu_attn_tiles(const cpu_attn *a, cpu_attn_tile *tile)
 {
@@ -43,6 +58,8 @@ cpu_attn_tiles(const cpu_attn *a, cpu_attn_tile *tile)
   const int32_t *f = a->r->attr.seq_start;
   int64_t n = 0, n_doc = seg != NULL ? seg->n_seg : a->n_tokens, end;
 
+  if (a->block)
+    return block_tiles(a, tile);
   for (int64_t i = 0; i < n_doc; i = seg != NULL ? i + 1 : end) {
     int64_t t0 = seg != NULL ? seg->start[i] : i;
     int64_t past = seg != NULL ? seg->past[i] : t0 - f[t0];
@@ -154,6 +171,19 @@ attn_row(const cpu_attn *a, const attn_work *w, int64_t row, int64_t seen,
   w->m[row] = m;
 }
 
+/* Merge d numbers o / z with maximum m into an output of log-sum-exp *lse. */
+static void
+merge(float *restrict to, float *lse, const float *restrict o, float m, float z,
+      int64_t d)
+{
+  float top = m > *lse ? m : *lse, old = cpu_exp_neg(*lse - top);
+  float add = cpu_exp_neg(m - top), sum = old + add * z;
+
+  for (int64_t k = 0; k < d; k++)
+    to[k] = (old * to[k] + add * o[k]) / sum;
+  *lse = top + logf(sum);
+}
+
 static void
 attn_tile_out(const cpu_attn *a, const attn_work *w, const cpu_attn_tile *tile,
               int64_t g)
@@ -167,6 +197,11 @@ attn_tile_out(const cpu_attn *a, const attn_work *w, const cpu_attn_tile *tile,
       float *restrict to = hy_f32(out) + (tile->t0 + i) * out->ld + h * a->d;
       float f = 1.0f / w->z[row];
 
+      if (a->block) {
+        merge(to, hy_f32(lse) + (tile->t0 + i) * lse->ld + h, o, w->m[row],
+              w->z[row], a->d);
+        continue;
+      }
       for (int64_t k = 0; k < a->d; k++)
         to[k] = f * o[k];
       if (lse != NULL)
@@ -183,7 +218,7 @@ attn_keys(const cpu_attn *a, const cpu_attn_tile *tile, int64_t g, int which,
 
   if (tile->seg < 0) {
     *ld = t->ld;
-    return hy_f32(t) + (tile->t0 - tile->past) * t->ld + g * a->d;
+    return hy_f32(t) + cpu_attn_first_key(a, tile) * t->ld + g * a->d;
   }
   *ld = a->n_kv * a->d;
   return hy_f32(cache) + a->r->attr.seg->slot[tile->seg] * cache->ld + g * a->d;
@@ -193,7 +228,7 @@ static void
 attn_tile(const cpu_attn *a, const attn_work *w, const cpu_attn_tile *tile,
           int64_t g)
 {
-  int64_t n_keys = tile->past + tile->n, rows = tile->n * a->n_each;
+  int64_t n_keys = cpu_attn_tile_keys(a, tile), rows = tile->n * a->n_each;
   int64_t ldk, ldv;
   const float *k = attn_keys(a, tile, g, 0, &ldk);
   const float *v = attn_keys(a, tile, g, 1, &ldv);
@@ -250,10 +285,10 @@ cpu_attention_scratch_fwd(int64_t n_tokens, int64_t n_heads, int64_t n_kv_heads,
          sizeof(float) * (size_t)(one * n_threads);
 }
 
-void
-cpu_attention_fwd(hy_ctx *c, hy_rec *r)
+static void
+forward(hy_ctx *c, hy_rec *r, int block)
 {
-  cpu_attn a = cpu_attn_of(r);
+  cpu_attn a = cpu_attn_of(r, block);
   cpu_attn_tile *tile = r->scratch;
   float *all =
       (float *)(void *)((char *)r->scratch + cpu_attn_list_size(a.n_tokens));
@@ -280,4 +315,16 @@ cpu_attention_fwd(hy_ctx *c, hy_rec *r)
     for (int64_t i = n * a.n_kv - 1; i >= 0; i--)
       attn_tile(&a, &w, &tile[i / a.n_kv], i % a.n_kv);
   }
+}
+
+void
+cpu_attention_fwd(hy_ctx *c, hy_rec *r)
+{
+  forward(c, r, 0);
+}
+
+void
+cpu_attention_block_fwd(hy_ctx *c, hy_rec *r)
+{
+  forward(c, r, 1);
 }

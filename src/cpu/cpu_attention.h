@@ -10,9 +10,9 @@
 size_t cpu_attention_scratch_fwd(int64_t n_tokens, int64_t n_heads,
                                  int64_t n_kv_heads, int64_t d_head,
                                  int n_threads);
-size_t cpu_attention_scratch_bwd(int64_t n_tokens, int64_t n_heads,
-                                 int64_t n_kv_heads, int64_t d_head,
-                                 int n_threads);
+size_t cpu_attention_scratch_bwd(int64_t n_tokens, int64_t n_keys,
+                                 int64_t n_heads, int64_t n_kv_heads,
+                                 int64_t d_head, int n_threads);
 
 /* --- shared by cpu_attention.c and cpu_attention_bwd.c ------------------ */
 
@@ -25,21 +25,37 @@ enum {
  * row i n_each + j of a tile is head j of its token i. */
 typedef struct {
   hy_rec *r;
-  int64_t n_tokens, n_heads, n_kv, n_each, d;
+  int64_t n_tokens, n_keys; /* rows of q, of k and v */
+  int64_t n_heads, n_kv, n_each, d;
+  int block;      /* every query sees every key: attention_block */
   int64_t n_q;    /* tokens of a query tile */
   int64_t n_rows; /* n_q n_each */
   float scale;
 } cpu_attn;
 
 /* Queries of one document (or segment): tokens t0 .. t0+n-1, which have
- * `past` keys before t0. Tiles never mix documents, so that a NaN stays in
- * its document. */
+ * `past` keys before t0; of a block, where all keys are past, any queries.
+ * Tiles never mix documents, so that a NaN stays in its document. */
 typedef struct {
   int64_t t0, n, past;
   int64_t seg; /* -1 without segments */
 } cpu_attn_tile;
 
-cpu_attn cpu_attn_of(hy_rec *r);
+cpu_attn cpu_attn_of(hy_rec *r, int block);
+
+/** Keys that a tile meets. */
+static inline int64_t
+cpu_attn_tile_keys(const cpu_attn *a, const cpu_attn_tile *tile)
+{
+  return tile->past + (a->block ? 0 : tile->n);
+}
+
+/** Row of its first key in k and v (without segments). */
+static inline int64_t
+cpu_attn_first_key(const cpu_attn *a, const cpu_attn_tile *tile)
+{
+  return a->block ? 0 : tile->t0 - tile->past;
+}
 
 /** Rows that the memory of a tile has. */
 static inline int64_t

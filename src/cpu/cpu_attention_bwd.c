@@ -79,8 +79,8 @@ bwd_tile(const cpu_attn *a, const bwd_work *w, const cpu_attn_tile *tile,
          int64_t g, float *dk, float *dv)
 {
   const hy_tensor *k = a->r->in[1], *v = a->r->in[2];
-  int64_t n_keys = tile->past + tile->n, rows = tile->n * a->n_each;
-  int64_t t0 = tile->t0 - tile->past, d = a->d;
+  int64_t n_keys = cpu_attn_tile_keys(a, tile), rows = tile->n * a->n_each;
+  int64_t t0 = cpu_attn_first_key(a, tile), d = a->d;
 
   bwd_begin(a, w, tile, g);
   for (int64_t u = 0; u < n_keys; u += CPU_ATTN_KEYS) {
@@ -126,7 +126,7 @@ bwd_put_q(const cpu_attn *a, const bwd_work *w, const cpu_attn_tile *tile,
 }
 
 /* grad = beta grad + sum over parts, for row t of key head g. Part i of key
- * head g begins at part + (i n_kv + g) n_tokens d. */
+ * head g begins at part + (i n_kv + g) n_keys d. */
 static void
 bwd_put_kv(const cpu_attn *a, int which, const float *part, int64_t g,
            int64_t t)
@@ -140,7 +140,7 @@ bwd_put_kv(const cpu_attn *a, int which, const float *part, int64_t g,
       out[j] = 0.0f;
   for (int64_t i = 0; i < n_parts; i++) {
     const float *restrict from =
-        part + ((i * a->n_kv + g) * a->n_tokens + t) * a->d;
+        part + ((i * a->n_kv + g) * a->n_keys + t) * a->d;
 
     for (int64_t j = 0; j < a->d; j++)
       out[j] += from[j];
@@ -155,20 +155,20 @@ bwd_work_size(int64_t rows, int64_t d)
 
 /* Floats of all parts of dk (or dv). */
 static int64_t
-bwd_part_size(int64_t n_tokens, int64_t n_kv, int64_t d)
+bwd_part_size(int64_t n_keys, int64_t n_kv, int64_t d)
 {
-  return (bwd_n_parts(n_kv) * n_kv * n_tokens * d + 15) / 16 * 16;
+  return (bwd_n_parts(n_kv) * n_kv * n_keys * d + 15) / 16 * 16;
 }
 
 size_t
-cpu_attention_scratch_bwd(int64_t n_tokens, int64_t n_heads, int64_t n_kv_heads,
-                          int64_t d_head, int n_threads)
+cpu_attention_scratch_bwd(int64_t n_tokens, int64_t n_keys, int64_t n_heads,
+                          int64_t n_kv_heads, int64_t d_head, int n_threads)
 {
   int64_t one = bwd_work_size(cpu_attn_rows(n_heads / n_kv_heads), d_head);
 
   return cpu_attn_list_size(n_tokens) +
          sizeof(float) *
-             (size_t)(2 * bwd_part_size(n_tokens, n_kv_heads, d_head) +
+             (size_t)(2 * bwd_part_size(n_keys, n_kv_heads, d_head) +
                       one * n_threads);
 }
 
@@ -193,7 +193,7 @@ static void
 bwd_part(const cpu_attn *a, const bwd_work *w, const cpu_attn_tile *tile,
          int64_t n_tiles, int64_t i, int64_t g, float *dk, float *dv)
 {
-  size_t bytes = (size_t)(a->n_tokens * a->d) * sizeof *dk;
+  size_t bytes = (size_t)(a->n_keys * a->d) * sizeof *dk;
 
   memset(dk, 0, bytes);
   memset(dv, 0, bytes);
@@ -204,15 +204,15 @@ bwd_part(const cpu_attn *a, const bwd_work *w, const cpu_attn_tile *tile,
   }
 }
 
-void
-cpu_attention_bwd(hy_ctx *c, hy_rec *r)
+static void
+backward(hy_ctx *c, hy_rec *r, int block)
 {
-  cpu_attn a = cpu_attn_of(r);
+  cpu_attn a = cpu_attn_of(r, block);
   cpu_attn_tile *tile = r->scratch;
   float *dk =
       (float *)(void *)((char *)r->scratch + cpu_attn_list_size(a.n_tokens));
-  float *dv = dk + bwd_part_size(a.n_tokens, a.n_kv, a.d);
-  float *all = dv + bwd_part_size(a.n_tokens, a.n_kv, a.d);
+  float *dv = dk + bwd_part_size(a.n_keys, a.n_kv, a.d);
+  float *all = dv + bwd_part_size(a.n_keys, a.n_kv, a.d);
   int64_t n = cpu_attn_tiles(&a, tile), n_parts = bwd_n_parts(a.n_kv);
   int64_t one = bwd_work_size(cpu_attn_rows(a.n_each), a.d);
 
@@ -227,16 +227,28 @@ cpu_attention_bwd(hy_ctx *c, hy_rec *r)
     w = bwd_work_at(&a, all + id * one);
 #pragma omp for schedule(dynamic, 1)
     for (int64_t i = 0; i < n_parts * a.n_kv; i++) {
-      int64_t at = i * a.n_tokens * a.d;
+      int64_t at = i * a.n_keys * a.d;
 
       bwd_part(&a, &w, tile, n, i / a.n_kv, i % a.n_kv, dk + at, dv + at);
     }
 #pragma omp for schedule(static)
-    for (int64_t i = 0; i < a.n_tokens * a.n_kv; i++) {
+    for (int64_t i = 0; i < a.n_keys * a.n_kv; i++) {
       if (r->in[1]->grad != NULL)
         bwd_put_kv(&a, 1, dk, i % a.n_kv, i / a.n_kv);
       if (r->in[2]->grad != NULL)
         bwd_put_kv(&a, 2, dv, i % a.n_kv, i / a.n_kv);
     }
   }
+}
+
+void
+cpu_attention_bwd(hy_ctx *c, hy_rec *r)
+{
+  backward(c, r, 0);
+}
+
+void
+cpu_attention_block_bwd(hy_ctx *c, hy_rec *r)
+{
+  backward(c, r, 1);
 }

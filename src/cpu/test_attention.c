@@ -59,7 +59,7 @@ attn_backward(attn_case *s, float value)
     test_grad(s->r.in[i], value);
     s->r.beta[i] = isnan(value) ? 0.0f : 1.0f;
   }
-  test_scratch(&s->r, cpu_attention_scratch_bwd(s->T, s->H, s->G, s->d,
+  test_scratch(&s->r, cpu_attention_scratch_bwd(s->T, s->T, s->H, s->G, s->d,
                                                 s->ctx.n_threads));
   cpu_attention_bwd(&s->ctx, &s->r);
   if (isnan(value))

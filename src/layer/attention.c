@@ -45,15 +45,14 @@ static hy_tensor *
 attention_forward(hy_ctx *c, const hy_layer *l, hy_tensor *x)
 {
   hy_tensor *h = hy_rmsnorm(c, x, hy_w(c, l, NORM), (float)l->cfg->norm_eps);
-  hy_tensor *q, *k, *v, *kc, *vc;
+  hy_tensor *q, *k, *v;
 
   h = hy_enter_tp(c, h); /* all tokens, own heads */
   q = hy_linear(c, h, hy_w(c, l, Q));
   k = hy_linear(c, h, hy_w(c, l, K));
   v = hy_linear(c, h, hy_w(c, l, V));
-  hy_ring_kv(c, &kc, &vc);
-  h = hy_attention(c, q, k, v, hy_cols(q) / l->cfg->d_head,
-                   hy_cols(k) / l->cfg->d_head, kc, vc);
+  h = hy_ring_kv(c, q, k, v, hy_cols(q) / l->cfg->d_head,
+                 hy_cols(k) / l->cfg->d_head);
   h = hy_linear(c, h, hy_w(c, l, O));
   return hy_add(c, x, hy_leave_tp(c, h));
 }

@@ -58,6 +58,13 @@ hy_attention_cost(const hy_rec *r)
   return products(r, 4 * n * q * (double)r->attr.seq_len / 2);
 }
 
+hy_cost
+hy_attention_block_cost(const hy_rec *r)
+{
+  return products(r, 4 * (double)r->in[0]->dim[0] * (double)hy_cols(r->in[0]) *
+                         (double)r->in[1]->dim[0]);
+}
+
 /* Only memory traffic. */
 #define TRAFFIC(name)                                                          \
   hy_cost hy_##name##_cost(const hy_rec *r)                                    \

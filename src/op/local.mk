@@ -5,7 +5,7 @@ src_libhymn_a_SOURCES += \
   src/op/cost.c src/op/cost.h \
   src/op/op.c src/op/op.h src/op/ops.def \
   src/op/region.h src/op/region_cp.c src/op/region_ep.c \
-  src/op/region_tp.c \
+  src/op/region_ring.c src/op/region_tp.c \
   src/op/tape.c src/op/tape.h \
   src/op/tensor.h
 
@@ -26,3 +26,7 @@ hymn_unit_tests += src/op/test_region_mpi
 src_op_test_region_mpi_SOURCES = src/op/test_region_mpi.c \
   src/model/test_tiny.h src/cpu/test_op.h
 src_op_test_region_mpi_LDADD = $(HYMN_TEST_LIBS)
+
+hymn_unit_tests += src/op/test_ring_mpi
+src_op_test_ring_mpi_SOURCES = src/op/test_ring_mpi.c src/cpu/test_op.h
+src_op_test_ring_mpi_LDADD = $(HYMN_TEST_LIBS)

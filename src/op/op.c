@@ -139,7 +139,8 @@ hy_ssd(hy_ctx *c, hy_tensor *x, hy_tensor *dt, hy_tensor *b, hy_tensor *cc,
 
 hy_tensor *
 hy_attention(hy_ctx *c, hy_tensor *q, hy_tensor *k, hy_tensor *v,
-             int64_t n_heads, int64_t n_kv_heads, hy_tensor *kc, hy_tensor *vc)
+             int64_t n_heads, int64_t n_kv_heads, hy_tensor *kc, hy_tensor *vc,
+             hy_tensor **lse)
 {
   hy_rec *r = REC(c, attention, q, k, v);
   int64_t n = q->dim[0];
@@ -152,7 +153,7 @@ hy_attention(hy_ctx *c, hy_tensor *q, hy_tensor *k, hy_tensor *v,
   r->attr.state[0] = kc;
   r->attr.state[1] = vc;
   hy_rec_out(c, r, n, hy_cols(q));
-  hy_rec_save(c, r, HY_F32, n, n_heads); /* log-sum-exp of the scores */
+  *lse = hy_rec_save(c, r, HY_F32, n, n_heads);
   return hy_exec(c, r);
 }
 

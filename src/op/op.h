@@ -80,10 +80,14 @@ hy_tensor *hy_ssd(hy_ctx *c, hy_tensor *x, hy_tensor *dt, hy_tensor *b,
  *         key head h / (n_heads / n_kv_heads)
  *  \param kc, vc caches (n_slots, max_len, n_kv_heads d); with segments the
  *         new keys and values are appended and all past ones seen
+ *  \param lse [out] (T, n_heads) log-sum-exp of the scores, which backward
+ *         reads. Whoever merges more keys into the output (the op
+ *         attention_block: in q, k, v, all of whose keys every query sees;
+ *         out[0], save[0] changed in place) keeps it true
  *  Source: Dao et al. 2022, arXiv:2205.14135. */
 hy_tensor *hy_attention(hy_ctx *c, hy_tensor *q, hy_tensor *k, hy_tensor *v,
                         int64_t n_heads, int64_t n_kv_heads, hy_tensor *kc,
-                        hy_tensor *vc);
+                        hy_tensor *vc, hy_tensor **lse);
 
 hy_tensor *hy_add(hy_ctx *c, hy_tensor *x, hy_tensor *y);
 /** [x y] along the features. */

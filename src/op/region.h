@@ -46,8 +46,11 @@ hy_tensor *hy_carry_conv(hy_ctx *c, hy_tensor *x);
  *  else NULL. grid->cp. */
 hy_tensor *hy_carry_state(hy_ctx *c);
 
-/** Keys and values before the first token: the caches in generation, else
- *  NULL. grid->cp. */
-void hy_ring_kv(hy_ctx *c, hy_tensor **kc, hy_tensor **vc);
+/** Attention of own queries over all tokens before them in their documents,
+ *  wherever these lie: in the cache in generation, on other ranks when cp cuts
+ *  rows (own tokens first, then keys and values come round and are merged
+ *  through log-sum-exp). Shapes as of hy_attention. grid->cp. */
+hy_tensor *hy_ring_kv(hy_ctx *c, hy_tensor *q, hy_tensor *k, hy_tensor *v,
+                      int64_t n_heads, int64_t n_kv_heads);
 
 #endif

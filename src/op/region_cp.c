@@ -20,12 +20,3 @@ hy_carry_state(hy_ctx *c)
 {
   return my_cache(c) ? &my_cache(c)->ssm : NULL;
 }
-
-void
-hy_ring_kv(hy_ctx *c, hy_tensor **kc, hy_tensor **vc)
-{
-  hy_layer_cache *l = my_cache(c);
-
-  *kc = l ? &l->k : NULL;
-  *vc = l ? &l->v : NULL;
-}

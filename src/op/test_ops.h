@@ -20,6 +20,7 @@ struct ops_case {
                    its gradient */
   int split;    /* products split by threads: BLAS may round edges otherwise */
   int in_place; /* the gradient takes the place of in[0] */
+  int before;   /* records of other ops that make what this one changes */
   /* Calls the op; NULL for a loss. */
   hy_tensor *(*call)(hy_ctx *c, ops_case *s, hy_tensor **in);
   /* out (or the value of the loss) from x */

@@ -128,8 +128,10 @@ ops_ssd(void)
 static hy_tensor *
 call_attention(hy_ctx *c, ops_case *s, hy_tensor **in)
 {
+  hy_tensor *lse;
+
   return hy_attention(c, in[0], in[1], in[2], s->a.n_heads, s->a.n_kv_heads,
-                      NULL, NULL);
+                      NULL, NULL, &lse);
 }
 
 static void
@@ -156,6 +158,87 @@ naive_attention(const ops_case *s, double *y)
     for (int64_t j = 0; j < d; j++)
       y[t * q + h * d + j] /= sum;
   }
+}
+
+/* --- attention of all queries to more keys ------------------------------- */
+
+static hy_tensor *
+call_block(hy_ctx *c, ops_case *s, hy_tensor **in)
+{
+  hy_tensor *lse, *more[3] = {in[0], in[3], in[4]};
+  hy_tensor *out = hy_attention(c, in[0], in[1], in[2], s->a.n_heads,
+                                s->a.n_kv_heads, NULL, NULL, &lse);
+  hy_rec *r = hy_rec_new(c, &c->be->op[HY_OP_attention_block], 3, more);
+
+  r->attr = (hy_attr){.n_heads = s->a.n_heads, .n_kv_heads = s->a.n_kv_heads};
+  r->out[r->n_out++] = out;
+  r->save[r->n_save++] = lse;
+  return hy_exec(c, r);
+}
+
+/* Keys and values u of `which` (1: its document's, 3: those of the block). */
+static double
+naive_weight(const ops_case *s, int64_t i, int which, int64_t u)
+{
+  int64_t heads = s->a.n_heads, kv = hy_cols(s->in[1]);
+  int64_t d = hy_cols(s->in[0]) / heads;
+  int64_t at = i % heads / (heads / s->a.n_kv_heads) * d;
+  double dot = 0.0;
+
+  for (int64_t j = 0; j < d; j++)
+    dot += s->x[0][i * d + j] * s->x[which][u * kv + at + j];
+  return exp(dot / sqrt((double)d));
+}
+
+static void
+naive_block(const ops_case *s, double *y)
+{
+  int64_t heads = s->a.n_heads, kv = hy_cols(s->in[1]);
+  int64_t d = hy_cols(s->in[0]) / heads;
+
+  for (int64_t i = 0; i < s->batch.n_tokens * heads; i++) {
+    int64_t at = i % heads / (heads / s->a.n_kv_heads) * d, t = i / heads;
+    double sum = 0.0, *out = y + i * d;
+
+    memset(out, 0, (size_t)d * sizeof *y);
+    for (int which = 1; which <= 3; which += 2) {
+      int64_t u = which == 1 ? s->batch.seq_start[t] : 0;
+      int64_t end = which == 1 ? t + 1 : s->in[3]->dim[0];
+
+      for (; u < end; u++) {
+        double p = naive_weight(s, i, which, u);
+
+        sum += p;
+        for (int64_t j = 0; j < d; j++)
+          out[j] += p * s->x[which + 1][u * kv + at + j];
+      }
+    }
+    for (int64_t j = 0; j < d; j++)
+      out[j] /= sum;
+  }
+}
+
+void
+ops_attention_block(void)
+{
+  EACH_SIZE(T)
+  {
+    ops_case *s = new_case(T);
+
+    ops_rows(s, T, 4 * 3, -1, 1);
+    for (int i = 0; i < 4; i++)
+      ops_rows(s, i < 2 ? T : 7, 2 * 3, -1, 1);
+    for (int i = 0; i < 3; i++)
+      s->view[i] = 1;
+    s->a.n_heads = 4;
+    s->a.n_kv_heads = 2;
+    s->n_out = T * 12;
+    s->before = 1;
+    s->call = call_block;
+    s->naive = naive_block;
+    ops_check(s);
+  }
+  test_release();
 }
 
 void
