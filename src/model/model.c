@@ -164,4 +164,5 @@ hy_model_loss(hy_ctx *c, const hy_model *m, int with_mtp, hy_losses *l)
               m->cfg->mtp_scale / (n_depth * n), &l->mtp[k - 1]);
   }
   c->depth = 0;
+  hy_layers_end(c);
 }

@@ -28,7 +28,8 @@ void
 hy_ctx_init(hy_ctx *c, const hy_backend *be, const hy_grid *grid, int n_threads,
             int64_t n_layers)
 {
-  *c = (hy_ctx){.be = be, .grid = grid, .n_threads = n_threads};
+  *c = (hy_ctx){
+      .be = be, .grid = grid, .n_threads = n_threads, .in_use = {-1, -1}};
   if (!be->dry) {
     be->init();
     return;
@@ -76,6 +77,7 @@ hy_ctx_free(hy_ctx *c)
 void
 hy_ctx_reset(hy_ctx *c, int taping)
 {
+  hy_layers_end(c);
   hy_arena_release(&c->act, 0);
   hy_arena_release(&c->turn[0], 0);
   hy_arena_release(&c->turn[1], 0);
@@ -84,6 +86,7 @@ hy_ctx_reset(hy_ctx *c, int taping)
   c->tape.n = 0;
   c->taping = taping;
   c->layer = -1;
+  c->segment = NULL;
 }
 
 static hy_arena *
@@ -222,12 +225,48 @@ hy_exec(hy_ctx *c, hy_rec *r)
   return r->n_out ? r->out[0] : NULL;
 }
 
+static int
+acquire(hy_ctx *c, int unit, int backward)
+{
+  if (c->fetch && unit >= 0)
+    c->fetch->acquire(c->fetch->arg, unit, backward);
+  return unit;
+}
+
+static void
+release(hy_ctx *c, int unit, int backward, int last)
+{
+  if (c->fetch && unit >= 0)
+    c->fetch->release(c->fetch->arg, unit, backward, last);
+}
+
+void
+hy_layers_end(hy_ctx *c)
+{
+  for (int k = 0; k < 2; k++) {
+    release(c, c->in_use[k], 0, 0);
+    c->in_use[k] = -1;
+  }
+}
+
+static int
+used_before(const hy_rec *r, int unit)
+{
+  for (r = r->attr.before; r; r = r->attr.before)
+    if (r->attr.unit[0] == unit || r->attr.unit[1] == unit)
+      return 1;
+  return 0;
+}
+
 void
 hy_layer_begin(hy_ctx *c, int64_t layer, int a, int b)
 {
   hy_rec *r;
 
   c->layer = layer;
+  hy_layers_end(c);
+  c->in_use[0] = acquire(c, a, 0);
+  c->in_use[1] = acquire(c, b, 0);
   if (!c->taping) { /* the other arena holds this layer's input */
     c->cur ^= 1;
     hy_arena_release(&c->turn[c->cur], 0);
@@ -235,9 +274,30 @@ hy_layer_begin(hy_ctx *c, int64_t layer, int a, int b)
   }
   r = hy_rec_new(c, &op_layer_begin, 0, NULL);
   r->attr.mark = c->act.used;
-  r->attr.unit[0] = a;
-  r->attr.unit[1] = b;
+  r->attr.before = c->segment;
+  for (int k = 0; k < 2; k++) {
+    r->attr.unit[k] = c->in_use[k];
+    r->attr.first[k] = !used_before(r, c->in_use[k]);
+  }
+  c->segment = r;
   keep_rec(c, r);
+}
+
+/* Backward enters a segment at its end and leaves it at its begin. */
+static void
+enter_segment(hy_ctx *c, hy_rec *r)
+{
+  c->segment = r;
+  for (int k = 0; r && k < 2; k++)
+    acquire(c, r->attr.unit[k], 1);
+}
+
+static void
+leave_segment(hy_ctx *c, const hy_rec *r)
+{
+  for (int k = 0; k < 2; k++)
+    release(c, r->attr.unit[k], 1, r->attr.first[k]);
+  enter_segment(c, r->attr.before);
 }
 
 /* Where the gradient of input i goes, and whether something is there. */
@@ -273,6 +333,8 @@ void
 hy_backward(hy_ctx *c)
 {
   c->cur = 0;
+  hy_layers_end(c);
+  enter_segment(c, c->segment);
   for (int i = c->tape.n - 1; i >= 0; i--) {
     hy_rec *r = c->tape.rec[i];
 
@@ -283,6 +345,7 @@ hy_backward(hy_ctx *c)
       hy_arena_release(&c->act, r->attr.mark);
       c->cur ^= 1;
       hy_arena_release(&c->turn[c->cur], 0);
+      leave_segment(c, r);
       continue;
     }
     if (!reached(r))

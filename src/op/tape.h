@@ -62,7 +62,9 @@ typedef struct {
   double *value; /* where a loss adds its value */
   int64_t layer;
   size_t mark;         /* of the activation arena, for layer_begin */
-  int unit[2];         /* of parameters, for layer_begin */
+  int unit[2];         /* of parameters, for layer_begin; -1: none */
+  int first[2];        /* no segment before uses them */
+  hy_rec *before;      /* layer_begin: the segment before; NULL: none */
   const hy_comm *comm; /* of a region */
   const int64_t *at;   /* (comm->size + 1) first element of each rank */
   size_t room[2];      /* bytes of scratch its bodies want, forward and
@@ -98,8 +100,9 @@ typedef struct {
  * around its forward, 1 around its backward, in which segments come last to
  * first. Collective, in the same order on all ranks of a stage. */
 typedef struct {
-  void (*acquire)(void *arg, hy_ctx *c, int unit, int backward);
-  void (*release)(void *arg, hy_ctx *c, int unit, int backward);
+  void (*acquire)(void *arg, int unit, int backward);
+  /* last: in backward, no segment before this one uses the unit */
+  void (*release)(void *arg, int unit, int backward, int last);
   void *arg;
 } hy_fetch;
 
@@ -120,6 +123,9 @@ struct hy_ctx {
   struct hy_cache *cache;   /* generation: states by layer (op/cache.h) */
   hy_tensor *const *weight; /* parameters by spec index */
   const hy_fetch *fetch;    /* NULL: all parameters are always there */
+  hy_rec *segment;          /* the last begun; NULL: none on this tape */
+  int in_use[2];            /* units that the forward pass holds; -1: none */
+  size_t unit_bytes;        /* of a planned context: buffers that fetch takes */
   int64_t layer;   /* flat index, MTP layers behind the backbone; or -1 */
   int depth;       /* 0 backbone, k: prediction depth k */
   hy_cost planned; /* of the program that sized the arenas */
@@ -174,6 +180,10 @@ hy_tensor *hy_exec(hy_ctx *c, hy_rec *r);
  *  layers (-1): in backward everything after it is released here.
  *  \param a, b  units of parameters (HY_UNIT_*) that it uses; -1: none */
 void hy_layer_begin(hy_ctx *c, int64_t layer, int a, int b);
+
+/** The end of the last segment of a forward pass: its units are released.
+ *  hy_backward and hy_ctx_reset do it too. */
+void hy_layers_end(hy_ctx *c);
 
 /** Run all records last to first. Regions in it are collective. */
 void hy_backward(hy_ctx *c);
