@@ -2,8 +2,10 @@
 #include "verify/compare.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "data/cut.h"
 #include "layer/piece.h"
 #include "model/workspace.h"
+#include "op/region.h"
 #include "optim/bucket.h"
 
 #include <math.h>
@@ -131,6 +133,17 @@ full_name(const catcher *w, int64_t layer, const char *name, char out[160])
              dot ? dot : "");
 }
 
+/* Row of the case that row r of t is: this rank has some rows of the batch, of
+ * these its pieces over cp, of these perhaps a slice over tp. */
+static int64_t
+global_row(const catcher *w, const hy_tensor *t, int64_t r)
+{
+  const hy_comm *cp = &w->k->grid->cp;
+
+  return w->first + hy_cut_global(w->ctx->batch->seq_len, cp->size, cp->rank,
+                                  hy_token_at(w->ctx, t->dim[0]) + r);
+}
+
 static void
 show(void *arg, int64_t layer, const char *name, const hy_tensor *t,
      unsigned axis)
@@ -148,10 +161,10 @@ show(void *arg, int64_t layer, const char *name, const hy_tensor *t,
   full_name(w, layer, name, full);
   it =
       hy_bag_get(w->bag, full, t->fmt == HY_I32, 2, (int64_t[]){w->n_all, all});
-  if (axis != HY_TP && tp->rank != 0)
+  if (axis != HY_TP && tp->rank != 0 && t->dim[0] == w->ctx->batch->n_tokens)
     return; /* the same as on tp rank 0 */
   for (int64_t r = 0; r < t->dim[0]; r++) {
-    int64_t at = (w->first + r) * all + first;
+    int64_t at = global_row(w, t, r) * all + first;
 
     if (t->fmt == HY_I32)
       memcpy(it->i + at, hy_i32(t) + r * t->ld, (size_t)cols * sizeof(int32_t));
@@ -164,6 +177,8 @@ show(void *arg, int64_t layer, const char *name, const hy_tensor *t,
 typedef struct {
   hy_batch all, mine;
   int64_t first_row;
+  int32_t *start; /* seq_start of the rows of this dp rank */
+  hy_cut *cut;
 } case_rows;
 
 static void
@@ -277,14 +292,17 @@ read_rows(hy_compare *k, case_rows *rows)
   return err;
 }
 
-/* The share of this dp rank; the first rows if they do not divide. */
-static void
+/* The share of this dp rank, the first rows if they do not divide; of these,
+ * what this rank has over cp. */
+static int
 take_mine(const hy_compare *k, case_rows *rows)
 {
   hy_batch *a = &rows->all, *m = &rows->mine;
   int64_t lo = a->n_rows * k->grid->dp.rank / k->grid->dp.size;
   int64_t hi = a->n_rows * (k->grid->dp.rank + 1) / k->grid->dp.size;
+  hy_cut_layout l = hy_cut_layout_of(k->grid, k->deck->model.mamba_d_conv);
   int64_t at = lo * a->seq_len;
+  int err;
 
   rows->first_row = lo;
   *m = *a;
@@ -294,7 +312,8 @@ take_mine(const hy_compare *k, case_rows *rows)
   m->target += at;
   m->weight += at;
   m->pad += at;
-  m->seq_start = hy_malloc((size_t)m->n_tokens * sizeof *m->seq_start + 4);
+  rows->start = hy_malloc((size_t)m->n_tokens * sizeof *rows->start + 4);
+  m->seq_start = rows->start;
   for (int64_t t = 0; t < m->n_tokens; t++)
     m->seq_start[t] = a->seq_start[at + t] - (int32_t)at;
   for (int d = 0; d < m->n_ahead; d++) {
@@ -302,6 +321,10 @@ take_mine(const hy_compare *k, case_rows *rows)
     m->ahead[d].target += at;
     m->ahead[d].weight += at;
   }
+  err = hy_cut_new(&rows->cut, &l, m->n_rows, m->seq_len, m->n_ahead);
+  if (!err)
+    hy_cut_rows(rows->cut, m, m);
+  return err;
 }
 
 static void
@@ -317,9 +340,9 @@ put_losses(hy_compare *k, const hy_batch *b, hy_losses *l, hy_bag *bag)
   double total;
   char name[64];
 
-  hy_sum_f64(&k->grid->dp, &l->ce, 1);
-  hy_sum_f64(&k->grid->dp, l->mtp, HY_AHEAD_MAX);
-  hy_sum_f64(&k->grid->dp, &l->aux, 1);
+  hy_sum_f64(&k->grid->dp_cp, &l->ce, 1);
+  hy_sum_f64(&k->grid->dp_cp, l->mtp, HY_AHEAD_MAX);
+  hy_sum_f64(&k->grid->dp_cp, &l->aux, 1);
   total = l->ce / fmax(b->n_target, 1);
   if (n_depth)
     put_scalar(bag, "loss.main", total);
@@ -340,19 +363,19 @@ hy_compare_forward(hy_compare *k, hy_bag *bag)
   hy_params *p = &k->model->params;
   hy_losses loss = {0};
   float *scratch;
-  hy_ctx c;
+  hy_ctx c = {0};
   int err = read_rows(k, &rows);
   catcher w = {.bag = bag, .k = k, .ctx = &c};
 
   if (err)
     return err;
-  take_mine(k, &rows);
+  err = take_mine(k, &rows);
   w.n_all = rows.all.n_tokens;
   w.first = rows.first_row * rows.all.seq_len;
-  err = hy_agree(&k->grid->world,
-                 hy_workspace_new(&c, k->model, k->grid, k->n_threads,
-                                  rows.mine.n_rows, rows.mine.seq_len,
-                                  HY_WS_TRAIN));
+  if (!err)
+    err = hy_workspace_new(&c, k->model, k->grid, k->n_threads,
+                           rows.mine.n_rows, rows.mine.seq_len, HY_WS_TRAIN);
+  err = hy_agree(&k->grid->world, err);
   if (!err) {
     c.watch = show;
     c.watch_arg = &w;
@@ -368,7 +391,8 @@ hy_compare_forward(hy_compare *k, hy_bag *bag)
     put_losses(k, &rows.all, &loss, bag);
   }
   hy_ctx_free(&c);
-  free(rows.mine.seq_start);
+  hy_cut_free(rows.cut);
+  free(rows.start);
   free_columns(&rows.all);
   return err;
 }

@@ -2,6 +2,7 @@
 #include "verify/compare.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "data/cut.h"
 #include "model/workspace.h"
 #include "optim/lr.h"
 #include "optim/trainer.h"
@@ -16,6 +17,8 @@ typedef struct {
   int64_t n_rows, seq_len, first, mine;
   int32_t *target, *start;
   float *weight;
+  uint8_t *pad; /* none */
+  hy_cut *cut;
 } train_rows;
 
 static int
@@ -32,6 +35,7 @@ get_rows(void *arg, int64_t i, hy_batch *b)
                   .target = r->target,
                   .weight = r->weight,
                   .seq_start = r->start,
+                  .pad = r->pad,
                   .n_target = (double)(r->n_rows * (r->seq_len - 1)),
                   .n_docs = (double)r->n_rows,
                   .n_real = (double)(r->n_rows * r->seq_len)};
@@ -42,12 +46,15 @@ get_rows(void *arg, int64_t i, hy_batch *b)
     b->weight[t] = last ? 0 : 1;
     b->seq_start[t] = (int32_t)(t - t % r->seq_len);
   }
+  hy_cut_rows(r->cut, b, b);
   return HY_OK;
 }
 
-static void
-new_rows(train_rows *r, const int64_t *dim, const hy_comm *dp)
+static int
+new_rows(train_rows *r, const int64_t *dim, const hy_compare *k)
 {
+  hy_cut_layout l = hy_cut_layout_of(k->grid, k->deck->model.mamba_d_conv);
+  const hy_comm *dp = &k->grid->dp;
   size_t n;
 
   *r = (train_rows){.n_rows = dim[1], .seq_len = dim[2]};
@@ -57,6 +64,8 @@ new_rows(train_rows *r, const int64_t *dim, const hy_comm *dp)
   r->target = hy_malloc(n * sizeof *r->target);
   r->start = hy_malloc(n * sizeof *r->start);
   r->weight = hy_malloc(n * sizeof *r->weight);
+  r->pad = hy_calloc(n, sizeof *r->pad);
+  return hy_cut_new(&r->cut, &l, r->mine, r->seq_len, 0);
 }
 
 static int
@@ -117,12 +126,12 @@ hy_compare_train(hy_compare *k, hy_bag *bag)
                             "(steps, rows, tokens) and lr (steps)");
   if (!err)
     err = hy_compare_check_ids("tokens", token, n, k->deck->model.vocab, 0);
-  if (!err) {
-    new_rows(&rows, dim, &k->grid->dp);
+  if (!err)
+    err = new_rows(&rows, dim, k);
+  if (!err)
     err = hy_agree(&k->grid->world,
                    hy_trainer_new(&t, k->model, k->grid, k->n_threads,
                                   rows.mine, rows.seq_len, HY_WS_TRAIN));
-  }
   if (!err) {
     hy_adamw_set(&t.opt, &k->optim);
     err = run_steps(k, &t, &rows, token, dim[0], bag);
@@ -133,6 +142,8 @@ hy_compare_train(hy_compare *k, hy_bag *bag)
   free(rows.target);
   free(rows.start);
   free(rows.weight);
+  free(rows.pad);
+  hy_cut_free(rows.cut);
   free(token);
   return err;
 }
