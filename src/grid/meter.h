@@ -5,12 +5,14 @@
 #include "base/clock.h"
 #include "grid/comm.h"
 
-/** Bytes that this rank sends to others over comm. */
+/** A call in which this rank sends bytes to others over comm. */
 static inline void
 hy_meter_sent(const hy_comm *comm, double bytes)
 {
-  if (comm->meter && comm->size > 1)
-    comm->meter->sent[comm->axis] += bytes;
+  if (!comm->meter || comm->size == 1)
+    return;
+  comm->meter->sent[comm->axis] += bytes;
+  comm->meter->calls[comm->axis]++;
 }
 
 /** Around each call that waits for other ranks. */
@@ -22,7 +24,6 @@ hy_meter_enter(const hy_comm *comm, const char *what)
   if (!m)
     return;
   m->seq++;
-  m->calls[comm->axis]++;
   m->axis = comm->axis;
   m->since = hy_now();
   m->what = what;

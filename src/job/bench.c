@@ -6,6 +6,7 @@
 #include "grid/threads.h"
 #include "job/job.h"
 #include "model/workspace.h"
+#include "model/count.h"
 #include "optim/lr.h"
 #include "optim/trainer.h"
 

@@ -1,6 +1,7 @@
 /* export.c: checkpoint (or weight folder) -> weight folder. */
 #include "job/job.h"
 #include "base/err.h"
+#include "model/count.h"
 #include "io/hf.h"
 #include "io/source.h"
 

@@ -2,6 +2,7 @@
 #include "job/job.h"
 #include "base/err.h"
 #include "base/file.h"
+#include "model/count.h"
 #include "io/ckpt.h"
 #include "io/source.h"
 

@@ -4,6 +4,7 @@
 #include "grid/threads.h"
 #include "io/lineage.h"
 #include "base/version.h"
+#include "model/count.h"
 #include "optim/lr.h"
 
 #include <stdio.h>
