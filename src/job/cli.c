@@ -6,6 +6,7 @@
 #include "base/version.h"
 #include "base/err.h"
 #include "grid/share.h"
+#include "grid/watch.h"
 
 #include <dlfcn.h>
 #include <link.h>
@@ -239,7 +240,10 @@ run_deck(hy_deck *deck, const hy_comm *world, int n, char **arg)
     err = hy_grid_new(&grid, world->mpi, &deck->grid);
   if (!err) {
     grid.row_len = deck->data.seq_len;
+    grid.watch = hy_watcher_new(&grid, deck->job.dir,
+                                job->patient ? 0 : deck->job.timeout_minutes);
     err = job->run(deck, &grid);
+    hy_watcher_free(grid.watch);
     hy_grid_free(&grid);
   }
   return err;
@@ -275,6 +279,7 @@ run_mpi(int n, char **arg)
   int err, level;
 
   signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is an error of write */
+  hy_watcher_block();
   /* MPI is called outside of OpenMP regions only */
   MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &level);
   keep_pmix();

@@ -50,5 +50,7 @@ export_run(hy_deck *deck, const hy_grid *grid)
   return err;
 }
 
-const hy_job hy_job_export = {"export", "checkpoint to weight folder",
-                              export_run};
+const hy_job hy_job_export = {.name = "export",
+                              .help = "checkpoint to weight folder",
+                              .patient = 1,
+                              .run = export_run};
