@@ -130,6 +130,7 @@ cpu_scratch(const hy_ctx *c, const hy_rec *r, int backward)
   case HY_OP_gated_rmsnorm:
     return backward ? hy_bytes(HY_F32, 2 * CPU_N_PART * cols) : 0;
   case HY_OP_rmsnorm:
+  case HY_OP_scaled_norm:
   case HY_OP_softplus:
     return backward ? hy_bytes(HY_F32, CPU_N_PART * cols) : 0;
   default:

@@ -7,6 +7,15 @@
 #include "op/ops.def"
 #undef HY_OP
 
+/* The row of the table for token t, NULL if another rank has it. */
+static float *
+row_of(const hy_rec *r, float *table, int64_t t)
+{
+  int64_t i = r->attr.id[t] - r->attr.first_id;
+
+  return i >= 0 && i < r->in[0]->dim[0] ? table + i * r->in[0]->ld : NULL;
+}
+
 void
 cpu_embedding_fwd(hy_ctx *c, hy_rec *r)
 {
@@ -14,9 +23,14 @@ cpu_embedding_fwd(hy_ctx *c, hy_rec *r)
   int64_t n = hy_cols(w);
 
 #pragma omp parallel for num_threads(c->n_threads) schedule(static)
-  for (int64_t t = 0; t < y->dim[0]; t++)
-    memcpy(hy_f32(y) + t * y->ld, hy_f32(w) + r->attr.id[t] * w->ld,
-           (size_t)n * sizeof(float));
+  for (int64_t t = 0; t < y->dim[0]; t++) {
+    const float *row = row_of(r, hy_f32(w), t);
+
+    if (row)
+      memcpy(hy_f32(y) + t * y->ld, row, (size_t)n * sizeof(float));
+    else
+      memset(hy_f32(y) + t * y->ld, 0, (size_t)n * sizeof(float));
+  }
 }
 
 /* Tokens repeat: each thread owns some columns and takes all tokens. */
@@ -34,9 +48,12 @@ cpu_embedding_bwd(hy_ctx *c, hy_rec *r)
   for (int p = 0; p < CPU_N_PART; p++) {
     int64_t lo = cpu_part(n, p), m = cpu_part(n, p + 1) - lo;
 
-    for (int64_t t = 0; t < y->dim[0]; t++)
-      cpu_put(w->grad + r->attr.id[t] * w->ld + lo, y->grad + t * y->ld + lo, m,
-              1);
+    for (int64_t t = 0; t < y->dim[0]; t++) {
+      float *row = row_of(r, w->grad, t);
+
+      if (row)
+        cpu_put(row + lo, y->grad + t * y->ld + lo, m, 1);
+    }
   }
 }
 

@@ -1,7 +1,7 @@
 #include "gen/gen.h"
 #include "base/err.h"
 #include "layer/layer.h"
-#include "op/op.h"
+#include "op/region.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -58,8 +58,8 @@ run(hy_ctx *c, const hy_model *m, const int32_t *last, int64_t n)
   hy_ctx_reset(c, 0);
   c->aux = NULL;
   h = hy_model_trunk(c, m);
-  h = hy_embedding(c, last, n, h); /* rows by number */
-  return hy_model_logits(c, m, h);
+  h = hy_embedding(c, last, n, h, 0); /* rows by number */
+  return hy_gather_cols(c, hy_model_logits(c, m, h), m->cfg->vocab);
 }
 
 static int

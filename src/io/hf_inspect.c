@@ -2,7 +2,6 @@
 #include "io/hf.h"
 #include "base/err.h"
 #include "model/cfg.h"
-#include "model/count.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

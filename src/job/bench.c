@@ -6,7 +6,6 @@
 #include "grid/threads.h"
 #include "job/job.h"
 #include "model/workspace.h"
-#include "model/count.h"
 #include "optim/lr.h"
 #include "optim/trainer.h"
 
@@ -166,6 +165,5 @@ bench_run(hy_deck *d, const hy_grid *grid)
 }
 
 const hy_job hy_job_bench = {
-    .name = "bench",
-    .help = "time training steps against the product rate of the machine",
-    .run = bench_run};
+    "bench", "time training steps against the product rate of the machine",
+    bench_run};

@@ -282,6 +282,5 @@ generate_run(hy_deck *deck, const hy_grid *grid)
 }
 
 const hy_job hy_job_generate = {
-    .name = "generate",
-    .help = "sample from a model, greedy or at a temperature",
-    .run = generate_run};
+    "generate", "sample from a model, greedy or at a temperature",
+    generate_run};

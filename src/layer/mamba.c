@@ -87,6 +87,24 @@ mamba_params(hy_plan *p, const hy_cfg *cfg)
       cfg->mamba_d_head);
 }
 
+/* Norm of y silu(z) in groups, which may be wider than the own features. */
+static hy_tensor *
+group_norm(hy_ctx *c, const hy_layer *l, hy_tensor *y, hy_tensor *z,
+           int64_t n_groups)
+{
+  const hy_cfg *cfg = l->cfg;
+  int64_t own = hy_cols(y);
+  int64_t group = cfg->mamba_n_heads / cfg->mamba_n_groups * cfg->mamba_d_head;
+  hy_tensor *w = hy_w(c, l, GATED_NORM), *s;
+  float eps = (float)cfg->norm_eps;
+
+  if (own >= group)
+    return hy_gated_rmsnorm(c, y, z, w, n_groups, eps);
+  y = hy_gate(c, y, z);
+  s = hy_sum_near(c, hy_sum_squares(c, y), (int)(group / own));
+  return hy_scaled_norm(c, y, s, w, group, eps);
+}
+
 static hy_tensor *
 mamba_forward(hy_ctx *c, const hy_layer *l, hy_tensor *x)
 {
@@ -111,7 +129,7 @@ mamba_forward(hy_ctx *c, const hy_layer *l, hy_tensor *x)
              hy_cols_of(c, u, inner + state, state), a_log, hy_w(c, l, D),
              n_groups, hy_carry_state(c));
   hy_watch(c, "ssm_out", y, HY_TP);
-  y = hy_gated_rmsnorm(c, y, z, hy_w(c, l, GATED_NORM), n_groups, eps);
+  y = group_norm(c, l, y, z, n_groups);
   y = hy_linear(c, y, hy_w(c, l, OUT));
   return hy_add(c, x, hy_leave_tp(c, y));
 }

@@ -236,6 +236,16 @@ declare_block(hy_plan *p, int block)
   p->mtp[block].norm = declare(p, prefix, "final_layernorm.weight", HY_DIM(d));
 }
 
+/* The table or the head: any row to any rank. */
+static int
+declare_vocab(hy_plan *p, const char *prefix, const char *name)
+{
+  int i = declare(p, prefix, name, HY_DIM(p->cfg->vocab, p->cfg->d_model));
+
+  hy_split(&p->spec[i], 0, HY_TP, 1)->uneven = 1;
+  return i;
+}
+
 int
 hy_plan_new(hy_plan *p, const hy_cfg *cfg)
 {
@@ -254,17 +264,14 @@ hy_plan_new(hy_plan *p, const hy_cfg *cfg)
   p->layer = hy_calloc((size_t)p->n_layer_all, sizeof *p->layer);
   p->mtp = hy_calloc((size_t)p->n_mtp_block, sizeof *p->mtp);
   p->unit = HY_UNIT_EMBED;
-  p->embed = declare(p, "backbone.", "embeddings.weight",
-                     HY_DIM(cfg->vocab, cfg->d_model));
+  p->embed = declare_vocab(p, "backbone.", "embeddings.weight");
   for (int i = 0; i < p->n_layer; i++) {
     snprintf(prefix, sizeof prefix, "backbone.layers.%d.", i);
     declare_layer(p, i, cfg->pattern[i], prefix);
   }
   p->unit = HY_UNIT_OUT;
   p->norm_f = declare(p, "backbone.", "norm_f.weight", HY_DIM(cfg->d_model));
-  p->head = cfg->tie ? p->embed
-                     : declare(p, "", "lm_head.weight",
-                               HY_DIM(cfg->vocab, cfg->d_model));
+  p->head = cfg->tie ? p->embed : declare_vocab(p, "", "lm_head.weight");
   for (int b = 0; b < p->n_mtp_block; b++)
     declare_block(p, b);
   hy_plan_set_stages(p, 1, (int[]){0, p->n_layer});

@@ -3,6 +3,7 @@
 #include "layer/layer.h"
 #include "layer/piece.h"
 #include "model/stage.h"
+#include "op/region.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -71,6 +72,17 @@ hy_model_free(hy_model *m)
   *m = (hy_model){0};
 }
 
+/* Rows of the embedding; each tp rank has some of the table. */
+static hy_tensor *
+embed(hy_ctx *c, const hy_model *m, const int32_t *token)
+{
+  const hy_param_ref *table = &m->params.ref[m->plan.embed];
+  hy_tensor *x = hy_embedding(c, token, c->batch->n_tokens,
+                              m->weight[m->plan.embed], table->shard.global[0]);
+
+  return hy_leave_tp(c, x);
+}
+
 hy_tensor *
 hy_model_trunk(hy_ctx *c, const hy_model *m)
 {
@@ -80,7 +92,7 @@ hy_model_trunk(hy_ctx *c, const hy_model *m)
   c->weight = m->weight;
   c->depth = 0;
   hy_layer_begin(c, -1, HY_UNIT_EMBED, HY_UNIT_NONE);
-  x = hy_embedding(c, c->batch->token, c->batch->n_tokens, m->weight[p->embed]);
+  x = embed(c, m, c->batch->token);
   hy_watch(c, "hidden.embed", x, 0);
   for (int i = 0; i < p->n_layer; i++) {
     hy_layer_begin(c, i, HY_UNIT_LAYER + i, HY_UNIT_NONE);
@@ -96,7 +108,7 @@ hy_model_trunk(hy_ctx *c, const hy_model *m)
 hy_tensor *
 hy_model_logits(hy_ctx *c, const hy_model *m, hy_tensor *h)
 {
-  return hy_linear(c, h, m->weight[m->plan.head]);
+  return hy_linear(c, hy_enter_tp(c, h), m->weight[m->plan.head]);
 }
 
 /* Depth k (1-based) from the hidden state of depth k-1. */
@@ -110,8 +122,7 @@ predict_depth(hy_ctx *c, const hy_model *m, int k, hy_tensor *h)
 
   c->depth = k;
   hy_layer_begin(c, -1, HY_UNIT_EMBED, HY_UNIT_MTP + block);
-  e = hy_embedding(c, c->batch->ahead[k - 1].token, c->batch->n_tokens,
-                   m->weight[p->embed]);
+  e = embed(c, m, c->batch->ahead[k - 1].token);
   e = hy_rmsnorm(c, e, m->weight[p->mtp[block].enorm], eps);
   h = hy_rmsnorm(c, h, m->weight[p->mtp[block].hnorm], eps);
   x = hy_linear(c, hy_concat(c, e, h), m->weight[p->mtp[block].eh_proj]);
@@ -131,14 +142,16 @@ static void
 head_loss(hy_ctx *c, const hy_model *m, hy_tensor *h, const int32_t *target,
           const float *weight, double scale, double *value)
 {
+  int64_t first = m->params.ref[m->plan.head].shard.global[0];
   hy_tensor *z;
 
   hy_layer_begin(c, -1,
                  m->plan.head == m->plan.embed ? HY_UNIT_EMBED : HY_UNIT_OUT,
                  HY_UNIT_NONE);
   z = hy_model_logits(c, m, h);
-  hy_watch(c, "logits", z, 0);
-  hy_ce(c, z, target, weight, (float)scale, value);
+  hy_watch(c, "logits", z, HY_TP);
+  hy_ce(c, z, hy_share_stat(c, z, target, weight, first), target, weight, first,
+        (float)scale, value);
 }
 
 void

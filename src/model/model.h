@@ -32,7 +32,8 @@ void hy_model_free(hy_model *m);
  *  \return (T, d_model). Regions inside are collective. */
 hy_tensor *hy_model_trunk(hy_ctx *c, const hy_model *m);
 
-/** Output head. \param h (n, d_model) \return (n, vocab) */
+/** Output head. \param h (n, d_model) \return (n, this tp rank's share of the
+ *  vocabulary), see hy_gather_cols */
 hy_tensor *hy_model_logits(hy_ctx *c, const hy_model *m, hy_tensor *h);
 
 /** The training loss of c->batch:

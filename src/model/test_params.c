@@ -1,5 +1,4 @@
 /* test_params.c: numbers of parameters of published models; first weights. */
-#include "model/count.h"
 #include "model/test_tiny.h"
 
 /* --- published sizes ----------------------------------------------------- */
@@ -136,21 +135,24 @@ blocks_of(const hy_spec *s, int64_t block[5])
   return n;
 }
 
-/* What rank r of n holds: the r-th part of each block, one after another. */
+/* What rank r of n holds: the r-th part of each block, one after another;
+ * *rows of them. */
 static int64_t
-global_row(const hy_spec *s, int r, int n, int64_t local)
+global_row(const hy_spec *s, int r, int n, int64_t local, int64_t *rows)
 {
-  int64_t first = 0, block[5];
+  int64_t first = 0, row = -1, block[5];
   int n_blocks = blocks_of(s, block);
 
+  *rows = 0;
   for (int b = 0; b < n_blocks; b++) {
-    if (local < block[b] / n)
-      return first + r * (block[b] / n) + local;
-    local -= block[b] / n;
+    int64_t from = block[b] * r / n, count = block[b] * (r + 1) / n - from;
+
+    if (local >= *rows && local < *rows + count)
+      row = first + from + local - *rows;
+    *rows += count;
     first += block[b];
   }
-  fail();
-  return 0;
+  return row;
 }
 
 static void
@@ -158,15 +160,17 @@ same_slice(const hy_param_ref *part, const hy_param_ref *whole, int r, int n)
 {
   const hy_spec *s = whole->spec;
   int cut = s->split >= 0;
-  int64_t outer = 1, inner = 1, at = 0;
+  int64_t outer = 1, inner = 1, at = 0, rows = s->dim[0];
 
   for (int i = 0; i < s->split; i++)
     outer *= s->dim[i];
   for (int i = (cut ? s->split : 0) + 1; i < 4; i++)
     inner *= s->dim[i];
+  if (cut)
+    global_row(s, r, n, 0, &rows);
   for (int64_t o = 0; o < outer; o++)
-    for (int64_t k = 0; k < s->dim[cut ? s->split : 0] / (cut ? n : 1); k++) {
-      int64_t row = cut ? global_row(s, r, n, k) : k;
+    for (int64_t k = 0; k < rows; k++) {
+      int64_t row = cut ? global_row(s, r, n, k, &rows) : k;
       const float *from =
           hy_f32(&whole->t) + (o * s->dim[cut ? s->split : 0] + row) * inner;
 

@@ -4,6 +4,7 @@
 #define HYMN_MODEL_TEST_TINY_H
 
 #include "cpu/test_op.h"
+#include "layer/piece.h"
 #include "model/workspace.h"
 
 static const hy_grid tiny_one_rank = {.world = {.size = 1},
@@ -282,19 +283,23 @@ tiny_rows(const hy_grid *g, int64_t n_rows, int64_t seq_len, int n_ahead)
   return mine;
 }
 
-/** Element k of the rank's piece in the whole tensor; one block, cut along
- *  dimension 0 or 1. */
+/** Element k of the rank's piece in the whole tensor. */
 static inline int64_t
 tiny_global(const hy_spec *s, const hy_grid *g, int64_t k)
 {
-  int64_t cols = s->dim[1] * s->dim[2] * s->dim[3], n = g->tp.size;
+  hy_shard shard;
+  hy_pieces pieces;
 
-  if (s->split < 0)
-    return k;
-  if (s->split == 0)
-    return k + g->tp.rank * (s->dim[0] / n) * cols;
-  cols /= n;
-  return k / cols * cols * n + g->tp.rank * cols + k % cols;
+  hy_shard_of(&shard, s, g);
+  hy_pieces_of(&pieces, s, &shard);
+  for (int64_t i = 0; i < pieces.n; i++) {
+    hy_piece run = hy_piece_at(&pieces, i);
+
+    if (k >= run.local && k < run.local + run.n)
+      return run.global + k - run.local;
+  }
+  fail();
+  return 0;
 }
 
 /** The same model on this grid, its pieces cut from the whole one. */

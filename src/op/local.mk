@@ -6,12 +6,14 @@ src_libhymn_a_SOURCES += \
   src/op/op.c src/op/op.h src/op/ops.def \
   src/op/region.h src/op/region_cp.c src/op/region_ep.c \
   src/op/region_ring.c src/op/region_tp.c \
+  src/op/region_vocab.c \
   src/op/tape.c src/op/tape.h \
   src/op/tensor.h
 
 hymn_unit_tests += src/op/test_ops
 src_op_test_ops_SOURCES = src/op/test_ops.c src/op/test_ops.h \
   src/op/test_ops_dense.c src/op/test_ops_moe.c src/op/test_ops_seq.c \
+  src/op/test_ops_tp.c \
   src/cpu/test_op.h
 src_op_test_ops_LDADD = $(HYMN_TEST_LIBS)
 

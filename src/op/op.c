@@ -32,11 +32,13 @@ hy_grouped_linear(hy_ctx *c, hy_tensor *x, hy_tensor *w, const int32_t *offset)
 }
 
 hy_tensor *
-hy_embedding(hy_ctx *c, const int32_t *id, int64_t n, hy_tensor *w)
+hy_embedding(hy_ctx *c, const int32_t *id, int64_t n, hy_tensor *w,
+             int64_t first)
 {
   hy_rec *r = REC(c, embedding, w);
 
   r->attr.id = id;
+  r->attr.first_id = first;
   hy_rec_out(c, r, n, w->dim[1]);
   return hy_exec(c, r);
 }
@@ -106,6 +108,32 @@ hy_tensor *
 hy_add(hy_ctx *c, hy_tensor *x, hy_tensor *y)
 {
   return elementwise(c, REC(c, add, x, y));
+}
+
+hy_tensor *
+hy_gate(hy_ctx *c, hy_tensor *y, hy_tensor *z)
+{
+  return elementwise(c, REC(c, gate, y, z));
+}
+
+hy_tensor *
+hy_sum_squares(hy_ctx *c, hy_tensor *x)
+{
+  hy_rec *r = REC(c, sum_squares, x);
+
+  hy_rec_out(c, r, x->dim[0], 1);
+  return hy_exec(c, r);
+}
+
+hy_tensor *
+hy_scaled_norm(hy_ctx *c, hy_tensor *x, hy_tensor *s, hy_tensor *w, int64_t n,
+               float eps)
+{
+  hy_rec *r = REC(c, scaled_norm, x, s, w);
+
+  r->attr.width = n;
+  r->attr.eps = eps;
+  return elementwise(c, r);
 }
 
 hy_tensor *
@@ -224,16 +252,30 @@ hy_seq_aux(hy_ctx *c, hy_tensor *logits, int64_t top_k, float coef,
   hy_exec(c, r);
 }
 
-void
-hy_ce(hy_ctx *c, hy_tensor *logits, const int32_t *target, const float *weight,
-      float scale, double *value)
+hy_tensor *
+hy_ce_stat(hy_ctx *c, hy_tensor *logits, const int32_t *target,
+           const float *weight, int64_t first)
 {
-  hy_rec *r = REC(c, ce, logits);
+  hy_rec *r = REC(c, ce_stat, logits);
+
+  r->attr.id = target;
+  r->attr.weight = weight;
+  r->attr.first_id = first;
+  hy_rec_out(c, r, logits->dim[0], HY_CE_STAT)->want = 0;
+  return hy_exec(c, r);
+}
+
+void
+hy_ce(hy_ctx *c, hy_tensor *logits, hy_tensor *stat, const int32_t *target,
+      const float *weight, int64_t first, float scale, double *value)
+{
+  hy_rec *r = stat ? REC(c, ce, logits, stat) : REC(c, ce, logits);
 
   if (logits->base) /* its gradient would overwrite other columns' values */
     hy_die(HY_EBUG, "ce: logits must not be a view of columns");
   r->attr.id = target;
   r->attr.weight = weight;
+  r->attr.first_id = first;
   r->attr.scale = scale;
   r->attr.value = value;
   hy_rec_save(c, r, HY_F32, logits->dim[0], 1); /* log-sum-exp */

@@ -34,8 +34,10 @@ hy_tensor *hy_linear(hy_ctx *c, hy_tensor *x, hy_tensor *w);
 hy_tensor *hy_grouped_linear(hy_ctx *c, hy_tensor *x, hy_tensor *w,
                              const int32_t *offset);
 
-/** Rows id[0..n-1] of the table.  \param w (vocab, D)  \return (n, D) */
-hy_tensor *hy_embedding(hy_ctx *c, const int32_t *id, int64_t n, hy_tensor *w);
+/** Rows id[0..n-1] of a table of which w has the rows first, first + 1, ...;
+ *  other ids give zero.  \param w (rows, D)  \return (n, D) */
+hy_tensor *hy_embedding(hy_ctx *c, const int32_t *id, int64_t n, hy_tensor *w,
+                        int64_t first);
 
 /** x / rms(x) * w over each row.
  *  Source: Zhang and Sennrich 2019, arXiv:1910.07467. */
@@ -46,6 +48,14 @@ hy_tensor *hy_rmsnorm(hy_ctx *c, hy_tensor *x, hy_tensor *w, float eps);
  *  Source: the norm before out_proj of Mamba-2, arXiv:2405.21060, section 7. */
 hy_tensor *hy_gated_rmsnorm(hy_ctx *c, hy_tensor *y, hy_tensor *z, hy_tensor *w,
                             int64_t n_groups, float eps);
+
+/** The parts of hy_gated_rmsnorm for a group that is wider than the features at
+ *  hand: y silu(z); the sum of squares of each row (T, 1); and x w /
+ *  sqrt(s / n + eps) with the sum s over all n features of the group. */
+hy_tensor *hy_gate(hy_ctx *c, hy_tensor *y, hy_tensor *z);
+hy_tensor *hy_sum_squares(hy_ctx *c, hy_tensor *x);
+hy_tensor *hy_scaled_norm(hy_ctx *c, hy_tensor *x, hy_tensor *s, hy_tensor *w,
+                          int64_t n, float eps);
 
 /** Causal depthwise convolution: y[t,i] = b[i] + sum_j w[i,n-1-j] x[t-j,i]
  *  over the taps j with t-j >= seq_start[t].
@@ -131,10 +141,22 @@ hy_tensor *hy_unpermute(hy_ctx *c, hy_tensor *rows, const hy_dispatched *d,
 void hy_seq_aux(hy_ctx *c, hy_tensor *logits, int64_t top_k, float coef,
                 double *value);
 
+/** What a part of the vocabulary knows of the cross-entropy: row t is the
+ *  largest logit, the sum of exp(logit - largest) as two floats that add up,
+ *  and the logit of the target, 0 if that is not here. Rows of weight 0 are not
+ *  read. No gradient.
+ *  \param logits (T, n), of the ids first .. first+n-1; n may be 0
+ *  \return (T, HY_CE_STAT) */
+enum { HY_CE_STAT = 4 };
+hy_tensor *hy_ce_stat(hy_ctx *c, hy_tensor *logits, const int32_t *target,
+                      const float *weight, int64_t first);
+
 /** Cross-entropy of each row against target, times weight; the plain sum is
  *  added to *value. Its gradient, times scale, replaces the logits in place
- *  during backward, so that no second (T, vocab) array exists. */
-void hy_ce(hy_ctx *c, hy_tensor *logits, const int32_t *target,
-           const float *weight, float scale, double *value);
+ *  during backward, so that no second (T, vocab) array exists.
+ *  \param stat   of the whole vocabulary; NULL: the logits are all of it
+ *  \param first  id of the first logit */
+void hy_ce(hy_ctx *c, hy_tensor *logits, hy_tensor *stat, const int32_t *target,
+           const float *weight, int64_t first, float scale, double *value);
 
 #endif

@@ -32,6 +32,19 @@ hy_tensor *hy_leave_tp(hy_ctx *c, hy_tensor *x);
 hy_tensor *hy_slice_tp(hy_ctx *c, hy_tensor *x);
 hy_tensor *hy_unslice_tp(hy_ctx *c, hy_tensor *x);
 
+/** Sum over the f neighbouring tp ranks that share a group of features, on each
+ *  of them; backward likewise. x is replaced. A part of grid->tp. */
+hy_tensor *hy_sum_near(hy_ctx *c, hy_tensor *x, int f);
+
+/** hy_ce_stat of the whole vocabulary, from the logits of each tp rank; NULL
+ *  where one rank has them all. grid->tp. */
+hy_tensor *hy_share_stat(hy_ctx *c, hy_tensor *logits, const int32_t *target,
+                         const float *weight, int64_t first);
+
+/** The columns of all tp ranks side by side, rank r's being n r / size ..
+ *  n (r + 1) / size - 1 of n. Inference only. grid->tp. */
+hy_tensor *hy_gather_cols(hy_ctx *c, hy_tensor *x, int64_t n);
+
 /** Tokens to the experts they chose, and back with their weights. grid->ep. */
 hy_dispatched hy_dispatch(hy_ctx *c, hy_tensor *x, const hy_route *route,
                           int64_t n_experts);

@@ -96,6 +96,9 @@ static const hy_op op_enter_tp = {"enter_tp", nothing, enter_tp_bwd, no_cost,
 static const hy_op op_leave_tp = {"leave_tp", leave_tp_fwd, copy_grad, no_cost,
                                   1};
 
+static const hy_op op_sum_near = {"sum_near", leave_tp_fwd, enter_tp_bwd,
+                                  no_cost, 1};
+
 /* ---- slices of the tokens ----------------------------------------------- */
 
 /* Elements of this rank's slice, and where they begin among all. */
@@ -318,4 +321,16 @@ hy_unslice_tp(hy_ctx *c, hy_tensor *x)
   if (c->grid->tp.size == 1 || sliced(c))
     return x;
   return all_rows(c, &op_unslice_tp, x);
+}
+
+hy_tensor *
+hy_sum_near(hy_ctx *c, hy_tensor *x, int f)
+{
+  hy_comm *near = hy_arena_get(&c->host, sizeof *near);
+  hy_rec *r = region_rec(c, &op_sum_near, x);
+
+  *near = hy_grid_near(c->grid, f);
+  r->attr.comm = near;
+  r->out[r->n_out++] = rows_of(c, x, 0, x->dim[0]);
+  return hy_exec(c, r);
 }

@@ -1,4 +1,4 @@
-/* test_ops_moe.c: cases of routing, its copies and the losses. */
+/* test_ops_moe.c: cases of routing, its copies and the balance loss. */
 #include "op/test_ops.h"
 
 /* The k largest of v[0..n), ascending; of equal values the first. */
@@ -375,71 +375,4 @@ ops_seq_aux(void)
         ops_check(s);
         test_release();
       }
-}
-
-/* --- cross-entropy ------------------------------------------------------- */
-
-static hy_tensor *
-call_ce(hy_ctx *c, ops_case *s, hy_tensor **in)
-{
-  hy_ce(c, in[0], s->a.id, s->a.weight, s->a.scale, &s->value);
-  return NULL;
-}
-
-static void
-naive_ce(const ops_case *s, double *value)
-{
-  int64_t n = hy_cols(s->in[0]);
-
-  *value = 0.0;
-  for (int64_t t = 0; t < s->batch.n_tokens; t++) {
-    const double *z = s->x[0] + t * n;
-    double top = z[0], sum = 0.0;
-
-    if (s->a.weight[t] == 0.0f)
-      continue;
-    for (int64_t i = 0; i < n; i++)
-      top = fmax(top, z[i]);
-    for (int64_t i = 0; i < n; i++)
-      sum += exp(z[i] - top);
-    *value += (double)s->a.weight[t] * (top + log(sum) - z[s->a.id[t]]);
-  }
-}
-
-static void
-ce_case(int64_t T, int64_t vocab, double range, float scale)
-{
-  ops_case *s = ops_new(T);
-  hy_tensor *z = ops_rows(s, T, vocab, -range, range);
-  int32_t *id = test_alloc((size_t)T, sizeof *id);
-  float *weight = test_alloc((size_t)T, sizeof *weight);
-
-  for (int64_t t = 0; t < T; t++) {
-    weight[t] = t % 3 == 1 ? 0.0f : 0.5f * (float)(1 + t % 2);
-    id[t] = (int32_t)((t * 7 + 3) % vocab);
-    if (t % 6 == 1) /* no target: whatever is there stays there */
-      hy_f32(z)[t * z->ld] = NAN;
-  }
-  s->a.id = id;
-  s->a.weight = weight;
-  s->a.scale = scale;
-  s->loss = (double)scale;
-  s->in_place = 1;
-  s->bound = range > 100 ? 3e-5 : 0; /* log-sum-exp is kept in fp32 */
-  s->call = call_ce;
-  s->naive = naive_ce;
-  ops_check(s);
-  test_release();
-}
-
-void
-ops_ce(void)
-{
-  ce_case(0, 5, 1, 1);
-  ce_case(1, 1, 1, 1);
-  ce_case(7, 9, 3, 0.25f);
-  ce_case(33, 5, 3, 2);
-  ce_case(5, 6, 200, 1); /* exp of these overflows */
-  ce_case(3, 1300, 4, 1);
-  ce_case(3, 7, 2, 0); /* nothing wanted: zero, not NaN */
 }

@@ -29,8 +29,9 @@ compare(const tiny *x, const tiny *whole, const hy_grid *g, double bound)
       double want = (double)q->t.grad[tiny_global(p->spec, g, k)];
 
       diff = fmax(diff, fabs((double)p->t.grad[k] - want));
-      top = fmax(top, fabs(want));
     }
+    for (int64_t k = 0; k < hy_spec_size(p->spec); k++)
+      top = fmax(top, fabs((double)q->t.grad[k]));
     error = diff / top;
     if (world.rank == 0)
       printf("%-42s partial on %-5s %s error %.1e\n", p->spec->name,

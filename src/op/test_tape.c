@@ -49,7 +49,7 @@ program(graph *g, hy_ctx *c, int taping)
   g->value = 0.0;
   hy_ctx_reset(c, taping);
   hy_layer_begin(c, -1, -1, -1);
-  x = hy_embedding(c, token, T, g->leaf[TABLE]);
+  x = hy_embedding(c, token, T, g->leaf[TABLE], 0);
   hy_layer_begin(c, 0, -1, -1);
   a = hy_rmsnorm(c, x, g->leaf[NORM], 1e-3f);
   h = hy_add(c, x, a); /* x: twice in this layer */
@@ -67,7 +67,7 @@ program(graph *g, hy_ctx *c, int taping)
   h = hy_add(c, a, h);
   hy_layer_begin(c, -1, -1, -1);
   h = hy_linear(c, h, g->leaf[TABLE]);
-  hy_ce(c, h, target, weight, (float)scale, &g->value);
+  hy_ce(c, h, NULL, target, weight, 0, (float)scale, &g->value);
 }
 
 /* Loss of one token in double. */

@@ -144,6 +144,23 @@ global_row(const catcher *w, const hy_tensor *t, int64_t r)
                                   hy_token_at(w->ctx, t->dim[0]) + r);
 }
 
+/* Columns of all tp ranks, and of those before mine. */
+static int64_t
+all_columns(const hy_comm *tp, int64_t mine, int64_t *first)
+{
+  int64_t *n = hy_calloc((size_t)tp->size, sizeof *n), sum = 0;
+
+  n[tp->rank] = mine;
+  hy_sum_i64(tp, n, tp->size);
+  *first = 0;
+  for (int i = 0; i < tp->size; i++) {
+    *first += i < tp->rank ? n[i] : 0;
+    sum += n[i];
+  }
+  free(n);
+  return sum;
+}
+
 static void
 show(void *arg, int64_t layer, const char *name, const hy_tensor *t,
      unsigned axis)
@@ -154,10 +171,8 @@ show(void *arg, int64_t layer, const char *name, const hy_tensor *t,
   char full[160];
   hy_bag_item *it;
 
-  if (axis == HY_TP) { /* each rank has its own columns */
-    all = cols * tp->size;
-    first = cols * tp->rank;
-  }
+  if (axis == HY_TP) /* each rank has its own columns */
+    all = all_columns(tp, cols, &first);
   full_name(w, layer, name, full);
   it =
       hy_bag_get(w->bag, full, t->fmt == HY_I32, 2, (int64_t[]){w->n_all, all});
