@@ -233,7 +233,7 @@ bad 3 'short.h5' "$text" data.train=short.h5 job.dir=new/run
 flip text.h5 flip.h5 $(($(offset_of text.h5 /tokens) + 501))
 bad_on 1 4 'flip.h5' --inspect flip.h5
 bad 3 'file' "$deck" job.dir=file/run
-may_leave='run/history.csv\|run/resolved.nml'
+may_leave='run/history.csv\|run/resolved.nml\|run/diverged/'
 bad 6 'step [1-9]' "$deck" optim.lr=1000 optim.clip=0 optim.warmup=0 \
   job.dir=new/run ckpt.save_every=1000
 may_leave='^$'

@@ -48,8 +48,7 @@ for layout in '1 1' '2 1' '1 4'; do
   n=${layout% *} micro=${layout#* }
   need 1 --dry-run "$deck" grid.n_ranks="$n" job.n_threads=1 \
     data.micro_batch="$micro"
-  said=$(awk '/^  arena/ { for (i = 1; i < NF; i++)
-    if ($i ~ /^[0-9]+$/) { sum += $i; break } }
+  said=$(awk '/^  (activations|workspace) / { sum += $2 }
     END { printf "%.2f", sum / 1048576 }' out)
   need "$n" "$deck" job.dir=run.$n.$micro data.micro_batch="$micro" \
     log.plot=.false. ckpt.save_every=0 job.n_threads=1

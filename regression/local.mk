@@ -20,6 +20,7 @@ EXTRA_DIST += \
   regression/list \
   regression/mpi-run \
   regression/oracle.sh \
+  regression/plan.sh \
   regression/oracle/attn_mlp/README.md \
   regression/oracle/attn_mlp/case.json \
   regression/oracle/attn_mlp/config.json \

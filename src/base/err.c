@@ -9,6 +9,10 @@
  * fail do not race; they report through their own return value). */
 static _Thread_local char err_text[HY_ERR_LEN];
 
+/* And whom to tell of an end, set once after the start. */
+static void (*die_call)(void *);
+static void *die_arg;
+
 int
 hy_fail(int code, const char *fmt, ...)
 {
@@ -35,6 +39,13 @@ hy_err_clear(void)
 }
 
 void
+hy_die_tell(void (*call)(void *), void *arg)
+{
+  die_call = call;
+  die_arg = arg;
+}
+
+void
 hy_die(int code, const char *fmt, ...)
 {
   char line[HY_ERR_LEN];
@@ -44,6 +55,8 @@ hy_die(int code, const char *fmt, ...)
   va_start(ap, fmt);
   vsnprintf(line, sizeof line, fmt, ap);
   va_end(ap);
+  if (die_call)
+    die_call(die_arg);
   fprintf(stderr, "hymn: error: %s\n", line);
   fflush(stderr);
   MPI_Initialized(&on);

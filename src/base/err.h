@@ -44,4 +44,8 @@ void hy_err_clear(void);
  *  invariant. */
 _Noreturn void hy_die(int code, const char *fmt, ...) HY_PRINTF(2, 3);
 
+/** hy_die calls this before it prints (NULL: nothing): who watches this rank
+ *  learns that its end has been told. Not collective. */
+void hy_die_tell(void (*call)(void *), void *arg);
+
 #endif

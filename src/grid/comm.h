@@ -28,16 +28,17 @@ enum {
 const char *hy_axis_name(int axis);
 
 /* What went through the collective layer of this rank, and where it is now.
- * The second half is read by the thread that watches for ranks that hang. */
+ * The second half is also read by the thread that watches (grid/watch.h). */
 typedef struct {
   double sent[HY_N_AXES];    /* bytes to other ranks */
   double seconds[HY_N_AXES]; /* inside calls */
   int64_t calls[HY_N_AXES];
 
-  volatile int64_t seq;      /* calls begun so far, all axes */
-  const char *volatile what; /* the call this rank is in; NULL: none */
-  volatile int axis;         /* of that call */
-  volatile double since;     /* hy_now() when it began */
+  _Atomic int64_t seq;      /* calls begun so far, all axes */
+  const char *_Atomic what; /* name of the latest; NULL: none yet */
+  _Atomic int axis, inside; /* of that call; whether it still lasts */
+  _Atomic double since;     /* hy_now() when it began or ended */
+  _Atomic int64_t step;     /* optimizer step under way, set by jobs */
 } hy_meter;
 
 typedef struct {

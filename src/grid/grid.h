@@ -37,8 +37,9 @@ typedef struct {
    * the same head or group when tp has more ranks than there are heads */
   int n_near;
   hy_comm near[HY_MAX_DIVISOR];
-  hy_meter *meter; /* of every communicator above */
-  int owned;       /* communicators and meter to free */
+  hy_meter *meter;          /* of every communicator above */
+  struct hy_watcher *watch; /* of this rank, NULL without (grid/watch.h) */
+  int owned;                /* communicators and meter to free */
 } hy_grid;
 
 /** Split parent into the communicators of the layout in d.

@@ -4,7 +4,9 @@ src_libhymn_a_SOURCES += \
   src/grid/comm.c src/grid/comm.h \
   src/grid/grid.c src/grid/grid.h \
   src/grid/share.c src/grid/share.h \
-  src/grid/threads.c src/grid/threads.h
+  src/grid/threads.c src/grid/threads.h \
+  src/grid/watch.c src/grid/watch.h src/grid/watch_impl.h \
+  src/grid/watch_node.c src/grid/watch_table.c
 
 hymn_unit_tests += src/grid/test_comm_mpi
 src_grid_test_comm_mpi_SOURCES = src/grid/test_comm_mpi.c

@@ -5,13 +5,21 @@
 #include "base/clock.h"
 #include "grid/comm.h"
 
-/** Bytes that this rank sends to others over comm. */
+#include <stdatomic.h>
+
+/** A call in which this rank sends bytes to others over comm. */
 static inline void
 hy_meter_sent(const hy_comm *comm, double bytes)
 {
-  if (comm->meter && comm->size > 1)
-    comm->meter->sent[comm->axis] += bytes;
+  if (!comm->meter || comm->size == 1)
+    return;
+  comm->meter->sent[comm->axis] += bytes;
+  comm->meter->calls[comm->axis]++;
 }
+
+/* Relaxed: the thread that watches wants a recent value, nothing else. */
+#define HY_TELL(place, x)                                                      \
+  atomic_store_explicit(&(place), x, memory_order_relaxed)
 
 /** Around each call that waits for other ranks. */
 static inline void
@@ -21,22 +29,24 @@ hy_meter_enter(const hy_comm *comm, const char *what)
 
   if (!m)
     return;
-  m->seq++;
-  m->calls[comm->axis]++;
-  m->axis = comm->axis;
-  m->since = hy_now();
-  m->what = what;
+  HY_TELL(m->axis, comm->axis);
+  HY_TELL(m->since, hy_now());
+  HY_TELL(m->what, what);
+  HY_TELL(m->inside, 1);
+  HY_TELL(m->seq, m->seq + 1);
 }
 
 static inline void
 hy_meter_leave(const hy_comm *comm)
 {
   hy_meter *m = comm->meter;
+  double now = hy_now();
 
   if (!m)
     return;
-  m->what = NULL;
-  m->seconds[comm->axis] += hy_now() - m->since;
+  m->seconds[comm->axis] += now - m->since;
+  HY_TELL(m->inside, 0);
+  HY_TELL(m->since, now);
 }
 
 #endif

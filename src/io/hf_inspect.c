@@ -2,6 +2,7 @@
 #include "io/hf.h"
 #include "base/err.h"
 #include "model/cfg.h"
+#include "model/count.h"
 
 #include <inttypes.h>
 #include <stdlib.h>

@@ -3,6 +3,7 @@
 #include "base/err.h"
 #include "base/file.h"
 #include "model/cfg.h"
+#include "model/decilm.h"
 
 #include <jansson.h>
 #include <setjmp.h>
@@ -179,6 +180,48 @@ test_refused(void **state)
   }
 }
 
+/* The blocks of Llama-3.3-Nemotron-Super-49B: its published table as runs of
+ * (attention or not, ffn_mult, number of blocks). */
+static void
+test_decilm(void **state)
+{
+  static const struct {
+    int attention;
+    double mult;
+    int n;
+  } run[] = {{1, 2.625, 1},   {1, 5.25, 5},  {0, 2.625, 2},  {1, 5.25, 3},
+             {0, 3.28125, 1}, {1, 5.25, 30}, {0, 1.3125, 1}, {0, 2.625, 2},
+             {0, 1.3125, 1},  {0, 5.25, 1},  {0, 1.3125, 1}, {0, 2.625, 1},
+             {0, 1.3125, 3},  {1, 5.25, 1},  {0, 1.3125, 1}, {0, 1.0, 2},
+             {0, 1.3125, 1},  {0, 1.0, 3},   {0, 1.3125, 2}, {0, 0.5, 2},
+             {0, 1.0, 2},     {0, 0.5, 2},   {0, 1.0, 1},    {0, 0.5, 2},
+             {1, 5.25, 9}};
+  json_t *blocks = json_array();
+  json_t *root =
+      json_pack("{si si si so}", "hidden_size", 8192, "vocab_size", 128256,
+                "num_attention_heads", 64, "block_configs", blocks);
+  int n_attention = 0;
+
+  (void)state;
+  for (size_t i = 0; i < sizeof run / sizeof *run; i++)
+    for (int j = 0; j < run[i].n; j++) {
+      json_t *b = json_pack("{s{sb} s{sf}}", "attention", "no_op",
+                            !run[i].attention, "ffn", "ffn_mult", run[i].mult);
+
+      if (run[i].attention)
+        json_object_set_new(json_object_get(b, "attention"), "n_heads_in_group",
+                            json_integer(8));
+      n_attention += run[i].attention;
+      json_array_append_new(blocks, b);
+    }
+  assert_int_equal(json_array_size(blocks), 80);
+  assert_int_equal(n_attention, 49);
+  assert_true(hy_decilm_count(root) == 49867145216);
+  json_object_del(root, "block_configs");
+  assert_true(hy_decilm_count(root) == -1);
+  json_decref(root);
+}
+
 static void
 test_given(void **state)
 {
@@ -246,9 +289,9 @@ int
 main(void)
 {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_read), cmocka_unit_test(test_mtp),
-      cmocka_unit_test(test_refused), cmocka_unit_test(test_given),
-      cmocka_unit_test(test_write)};
+      cmocka_unit_test(test_read),    cmocka_unit_test(test_mtp),
+      cmocka_unit_test(test_refused), cmocka_unit_test(test_decilm),
+      cmocka_unit_test(test_given),   cmocka_unit_test(test_write)};
   const char *where = getenv("HYMN_TESTDIR");
   int bad;
 

@@ -6,6 +6,7 @@
 #include "grid/threads.h"
 #include "job/job.h"
 #include "model/workspace.h"
+#include "model/count.h"
 #include "optim/lr.h"
 #include "optim/trainer.h"
 
@@ -165,5 +166,6 @@ bench_run(hy_deck *d, const hy_grid *grid)
 }
 
 const hy_job hy_job_bench = {
-    "bench", "time training steps against the product rate of the machine",
-    bench_run};
+    .name = "bench",
+    .help = "time training steps against the product rate of the machine",
+    .run = bench_run};

@@ -6,6 +6,7 @@
 #include "base/version.h"
 #include "base/err.h"
 #include "grid/share.h"
+#include "grid/watch.h"
 
 #include <dlfcn.h>
 #include <link.h>
@@ -151,23 +152,14 @@ static int
 cmd_dry_run(int n, char **arg)
 {
   hy_deck *deck = hy_malloc(sizeof *deck);
-  hy_deck_grid
-      layout; /* the deck keeps n_ranks: a run refuses to get it back */
-  hy_grid grid;
   int err;
 
   hy_deck_init(deck);
   err = read_deck(deck, n, arg);
   if (!err && !hy_job_find(deck->job.kind))
     err = hy_job_unknown(arg[0], deck->job.kind);
-  layout = deck->grid;
-  if (!layout.n_ranks)
-    layout.n_ranks = launcher_size();
   if (!err)
-    err = hy_grid_plan(&grid, &layout, 0, NULL);
-  grid.row_len = deck->data.seq_len;
-  if (!err)
-    err = hy_dry_run(deck, &grid);
+    err = hy_dry_run(deck, launcher_size());
   hy_deck_free(deck);
   free(deck);
   return err;
@@ -236,18 +228,22 @@ run_deck(hy_deck *deck, const hy_comm *world, int n, char **arg)
   err = hy_agree(world, err);
   if (!err)
     err = hy_deck_share(deck, world);
-  if (!err && deck->grid.n_ranks)
+  if (!err && deck->grid.n_ranks && deck->grid.n_ranks != world->size)
     err = hy_fail(HY_EDECK,
-                  "%s: grid.n_ranks is for --dry-run; leave it out, the "
-                  "launcher sets the number of ranks",
-                  arg[0]);
+                  "%s: grid.n_ranks=%lld, but the launcher started %d; start "
+                  "that many, or set grid.n_ranks=0 (other numbers are for "
+                  "--dry-run)",
+                  arg[0], (long long)deck->grid.n_ranks, world->size);
   if (!err && !(job = hy_job_find(deck->job.kind)))
     err = hy_job_unknown(arg[0], deck->job.kind);
   if (!err)
     err = hy_grid_new(&grid, world->mpi, &deck->grid);
   if (!err) {
     grid.row_len = deck->data.seq_len;
+    grid.watch = hy_watcher_new(&grid, deck->job.dir,
+                                job->patient ? 0 : deck->job.timeout_minutes);
     err = job->run(deck, &grid);
+    hy_watcher_free(grid.watch);
     hy_grid_free(&grid);
   }
   return err;
@@ -283,6 +279,7 @@ run_mpi(int n, char **arg)
   int err, level;
 
   signal(SIGXFSZ, SIG_IGN); /* a limit on file sizes is an error of write */
+  hy_watcher_block();
   /* MPI is called outside of OpenMP regions only */
   MPI_Init_thread(NULL, NULL, MPI_THREAD_FUNNELED, &level);
   keep_pmix();

@@ -172,5 +172,6 @@ compare_run(hy_deck *d, const hy_grid *grid)
 }
 
 const hy_job hy_job_compare = {
-    "compare", "run a case of expected tensors and judge every one",
-    compare_run};
+    .name = "compare",
+    .help = "run a case of expected tensors and judge every one",
+    .run = compare_run};

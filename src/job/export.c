@@ -1,6 +1,7 @@
 /* export.c: checkpoint (or weight folder) -> weight folder. */
 #include "job/job.h"
 #include "base/err.h"
+#include "model/count.h"
 #include "io/hf.h"
 #include "io/source.h"
 
@@ -49,5 +50,7 @@ export_run(hy_deck *deck, const hy_grid *grid)
   return err;
 }
 
-const hy_job hy_job_export = {"export", "checkpoint to weight folder",
-                              export_run};
+const hy_job hy_job_export = {.name = "export",
+                              .help = "checkpoint to weight folder",
+                              .patient = 1,
+                              .run = export_run};

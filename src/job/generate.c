@@ -282,5 +282,6 @@ generate_run(hy_deck *deck, const hy_grid *grid)
 }
 
 const hy_job hy_job_generate = {
-    "generate", "sample from a model, greedy or at a temperature",
-    generate_run};
+    .name = "generate",
+    .help = "sample from a model, greedy or at a temperature",
+    .run = generate_run};

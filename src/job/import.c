@@ -2,6 +2,7 @@
 #include "job/job.h"
 #include "base/err.h"
 #include "base/file.h"
+#include "model/count.h"
 #include "io/ckpt.h"
 #include "io/source.h"
 
@@ -73,5 +74,7 @@ import_run(hy_deck *deck, const hy_grid *grid)
   return err;
 }
 
-const hy_job hy_job_import = {"import", "weight folder to checkpoint",
-                              import_run};
+const hy_job hy_job_import = {.name = "import",
+                              .help = "weight folder to checkpoint",
+                              .patient = 1,
+                              .run = import_run};

@@ -8,9 +8,13 @@ src_libhymn_a_SOURCES += \
   src/job/import.c \
   src/job/pretrain.c \
   src/job/train_loop.c src/job/train_loop.h \
+  src/job/post_mortem.c src/job/post_mortem.h \
   src/job/train_setup.c src/job/train_setup.h \
   src/job/cli.c src/job/cli.h \
+  src/job/dry_advice.c \
+  src/job/dry_print.c src/job/dry_print.h \
   src/job/dry_run.c src/job/dry_run.h \
+  src/job/dry_time.c \
   src/job/inspect.c src/job/inspect.h \
   src/job/jobs.c src/job/jobs.h \
   src/job/job.h
@@ -20,3 +24,8 @@ TESTS += src/job/test_cli.sh
 EXTRA_DIST += src/job/test_cli.sh
 
 dist_input_DATA += input/bench.nml input/pretrain.nml
+# published architectures
+dist_input_DATA += \
+  input/lightning.nml input/nano.nml input/nano-v2-9b.nml \
+  input/nano-v2-12b.nml input/nemotron-h-8b.nml input/nemotron-h-47b.nml \
+  input/nemotron-h-56b.nml

@@ -8,5 +8,7 @@ prepare_run(hy_deck *deck, const hy_grid *grid)
   return hy_prepare(&deck->prepare, deck->job.seed, &grid->world, stdout);
 }
 
-const hy_job hy_job_prepare = {"prepare", "text to packed token files",
-                               prepare_run};
+const hy_job hy_job_prepare = {.name = "prepare",
+                               .help = "text to packed token files",
+                               .patient = 1,
+                               .run = prepare_run};

@@ -3,5 +3,6 @@
 #include "job/job.h"
 #include "job/train_loop.h"
 
-const hy_job hy_job_pretrain = {"pretrain", "train a model on packed tokens",
-                                hy_train_run};
+const hy_job hy_job_pretrain = {.name = "pretrain",
+                                .help = "train a model on packed tokens",
+                                .run = hy_train_run};

@@ -44,7 +44,7 @@ want 3 "$dir/folder" 0 --inspect $dir/folder
 want 3 "$dir/no_such_deck: " 0 $dir/no_such_deck
 want 2 'none.nml: job.kind is not set' 0 $dir/none.nml
 want 2 'command line: grid.tp=0 is out of bounds' 0 $dir/none.nml grid.tp=0
-want 2 'grid.n_ranks is for --dry-run' 0 $dir/kind.nml grid.n_ranks=4
+want 2 'grid.n_ranks=4, but the launcher started 1' 0 $dir/kind.nml grid.n_ranks=4
 want 1 "'oops' is not group.key=value" 0 $dir/none.nml oops
 want 1 "options come first" 0 $dir/none.nml --dry-run
 # 0 ranks: without a launcher. A launcher takes its time when a rank fails.

@@ -172,5 +172,8 @@ tokenize_run(hy_deck *deck, const hy_grid *grid)
   return hy_agree(&grid->world, err);
 }
 
-const hy_job hy_job_tokenize = {
-    "tokenize", "text to token ids and back, line by line", tokenize_run};
+const hy_job hy_job_tokenize = {.name = "tokenize",
+                                .help =
+                                    "text to token ids and back, line by line",
+                                .patient = 1,
+                                .run = tokenize_run};

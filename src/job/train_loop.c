@@ -1,10 +1,12 @@
 #include "job/train_loop.h"
-#include "job/train_setup.h"
+#include "job/post_mortem.h"
 #include "base/err.h"
 #include "data/ngram.h"
+#include "grid/watch.h"
 #include "optim/lr.h"
 
 #include <math.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,14 +17,26 @@ get_micro(void *arg, int64_t i, hy_batch *b)
   return hy_loader_micro(arg, i, b);
 }
 
+/* A validation may take long: a signal ends it, on all ranks alike because
+ * they agree on the code. */
+static int
+get_valid(void *arg, int64_t i, hy_batch *b)
+{
+  const hy_train *r = arg;
+
+  if (hy_watcher_signal(r->grid->watch))
+    return HY_ESIGNAL;
+  return hy_loader_micro(r->valid, i, b);
+}
+
 /* Mean loss over data.valid, in passes of global_batch rows, weighted by
- * their targets. */
+ * their targets; NAN when a signal has ended it. */
 static int
 validate(hy_train *r, double *loss)
 {
   const hy_deck *d = r->deck;
   int64_t n = hy_loader_n_rows(r->valid), all;
-  hy_batch_source src = {0, get_micro, r->valid};
+  hy_batch_source src = {0, get_valid, r};
   int err;
 
   all = d->log.valid_rows;
@@ -34,16 +48,19 @@ validate(hy_train *r, double *loss)
   if (err)
     return err;
   src.n_micro = hy_loader_n_micro(r->valid);
-  return hy_trainer_valid(&r->trainer, &src, loss);
+  err = hy_trainer_valid(&r->trainer, &src, loss);
+  if (err != HY_ESIGNAL)
+    return err;
+  *loss = NAN;
+  return HY_OK;
 }
 
 static double
 largest_mem(const hy_train *r)
 {
-  double mem = hy_mem_peak();
+  int64_t bytes = (int64_t)(hy_mem_peak() * (1 << 30));
 
-  MPI_Allreduce(MPI_IN_PLACE, &mem, 1, MPI_DOUBLE, MPI_MAX, r->grid->world.mpi);
-  return mem;
+  return (double)hy_max_i64(&r->grid->world, bytes) / (1 << 30);
 }
 
 static double
@@ -110,14 +127,17 @@ one_step(hy_train *r)
   const hy_deck *d = r->deck;
   int64_t last = d->optim.n_steps;
   hy_batch_source src = {0, get_micro, r->train};
-  hy_step_result s = {0};
+  hy_step_result s = {.norm = NAN};
   double rate = hy_lr(&d->optim, r->step + 1, d->data.global_batch, r->seq_len);
   int valid_due, err = hy_loader_step(r->train, r->step);
 
   if (err)
     return err;
   src.n_micro = hy_loader_n_micro(r->train);
+  r->grid->meter->step = r->step + 1;
   err = hy_trainer_step(&r->trainer, &src, r->step + 1, rate, &s);
+  if (err == HY_EDIVERGED)
+    hy_train_post_mortem(r, &s);
   if (err)
     return err;
   r->step++;
@@ -132,6 +152,33 @@ one_step(hy_train *r)
   if (!err && due(r->step, d->ckpt.save_every, last))
     err = hy_train_save(r);
   return err;
+}
+
+/* Has any rank got a signal? Then all save what is not saved and end with
+ * HY_ESIGNAL. Collective. */
+static int
+heed_signal(hy_train *r)
+{
+  int64_t sig = hy_max_i64(&r->grid->world, hy_watcher_signal(r->grid->watch));
+  const char *name = sig == SIGUSR1 ? "SIGUSR1" : "SIGTERM";
+  int err = HY_OK;
+
+  if (sig == 0)
+    return HY_OK;
+  if (r->step > r->saved)
+    err = hy_train_save(r);
+  if (err)
+    return err;
+  fflush(stdout);
+  if (r->grid->world.rank == 0 && r->step > 0)
+    fprintf(stderr,
+            "hymn: saved step %lld on %s; start it again with "
+            "ckpt.load='auto'\n",
+            (long long)r->step, name);
+  else if (r->grid->world.rank == 0)
+    fprintf(stderr, "hymn: ended by %s before the first step; start it again\n",
+            name);
+  return HY_ESIGNAL;
 }
 
 /* What counting alone reaches on the same data. */
@@ -202,9 +249,12 @@ run_steps(hy_train *r)
            r->first_valid);
   r->last_valid = r->first_valid;
   r->mark = MPI_Wtime();
-  r->mark_step = r->first_step = r->step;
-  while (!err && r->step < r->deck->optim.n_steps)
-    err = one_step(r);
+  r->mark_step = r->first_step = r->saved = r->step;
+  while (!err && r->step < r->deck->optim.n_steps) {
+    err = heed_signal(r);
+    if (!err)
+      err = one_step(r);
+  }
   if (!err)
     err = hy_agree(&r->grid->world, summary(r, MPI_Wtime() - start));
   return err;
@@ -214,8 +264,10 @@ int
 hy_train_run(hy_deck *deck, const hy_grid *grid)
 {
   hy_train *r = hy_calloc(1, sizeof *r);
-  int err = hy_train_setup(r, deck, grid);
+  int err;
 
+  hy_watcher_catch(grid->watch);
+  err = hy_train_setup(r, deck, grid);
   if (!err)
     err = run_steps(r);
   hy_train_free(r);

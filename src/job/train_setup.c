@@ -4,6 +4,7 @@
 #include "grid/threads.h"
 #include "io/lineage.h"
 #include "base/version.h"
+#include "model/count.h"
 #include "optim/lr.h"
 
 #include <stdio.h>
@@ -326,26 +327,35 @@ hy_train_free(hy_train *r)
 }
 
 int
-hy_train_save(hy_train *r)
+hy_train_write(hy_train *r, const char *dir, int keep)
 {
-  const hy_deck *d = r->deck;
   hy_ckpt_state *st = &r->state;
-  double start = MPI_Wtime();
-  int err;
 
   st->step = r->step;
   st->samples = st->cursor = r->samples;
   st->tokens = r->tokens;
-  st->seed = d->job.seed;
+  st->seed = r->deck->job.seed;
   st->config = r->source.config;
   st->lineage = r->source.lineage;
   st->fmt = r->source.fmt;
-  err = hy_ckpt_write(d->job.dir, &r->model.params, r->trainer.opt.m,
-                      r->trainer.opt.v, st, d, r->grid, (int)d->ckpt.keep);
-  if (!err && r->grid->world.rank == 0) {
+  return hy_ckpt_write(dir, &r->model.params, r->trainer.opt.m,
+                       r->trainer.opt.v, st, r->deck, r->grid, keep);
+}
+
+int
+hy_train_save(hy_train *r)
+{
+  const hy_deck *d = r->deck;
+  double start = MPI_Wtime();
+  int err = hy_train_write(r, d->job.dir, (int)d->ckpt.keep);
+
+  if (err)
+    return err;
+  r->saved = r->step;
+  if (r->grid->world.rank == 0) {
     printf("saved %s/step_%07lld.h5 in %.2f s\n", d->job.dir,
            (long long)r->step, MPI_Wtime() - start);
     fflush(stdout);
   }
-  return err;
+  return HY_OK;
 }

@@ -24,6 +24,7 @@ typedef struct {
   int64_t seq_len;
   int64_t step, samples, tokens; /* done so far */
   int64_t first_step;            /* done before this start */
+  int64_t saved;                 /* step of the newest checkpoint */
   double flops_per_token;        /* forward and backward */
   size_t model_bytes;
   double born, base_mem; /* when setup began; memory before the model */
@@ -40,5 +41,9 @@ void hy_train_free(hy_train *r);
 
 /** Write a checkpoint of the current state. Collective. */
 int hy_train_save(hy_train *r);
+
+/** Write the current state into dir as a checkpoint, the newest `keep` stay
+ *  (0: all). Collective. */
+int hy_train_write(hy_train *r, const char *dir, int keep);
 
 #endif

@@ -1,6 +1,7 @@
 /* cfg.c: config.json -> the &model group. */
 #include "model/cfg.h"
 #include "model/cfg_table.h"
+#include "model/decilm.h"
 #include "base/err.h"
 #include "base/file.h"
 
@@ -62,9 +63,10 @@ check_only(json_t *root, const char *where)
     if (v && !equal(v, want)) {
       if (!strcmp(text, "\"nemotron-nas\""))
         err = hy_fail(HY_EDATA,
-                      "%s: model_type %s: the heterogeneous Llama arrives "
-                      "with a later version of hymn",
-                      where, text);
+                      "%s: model_type %s: this version counts the %lld "
+                      "parameters of the heterogeneous Llama; its layers "
+                      "arrive with a later version of hymn",
+                      where, text, (long long)hy_decilm_count(root));
       else if (!strcmp(hy_cfg_only[i].key, "quantization_config"))
         err = hy_fail(HY_EDATA,
                       "%s: quantization_config: this version reads no "

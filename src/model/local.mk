@@ -2,7 +2,9 @@
 src_libhymn_a_SOURCES += \
   src/model/cfg.c src/model/cfg.h \
   src/model/cfg_table.c src/model/cfg_table.h \
-  src/model/cfg_write.c
+  src/model/cfg_write.c \
+  src/model/count.c src/model/count.h \
+  src/model/decilm.c src/model/decilm.h
 src_libhymn_a_SOURCES += \
   src/model/model.c src/model/model.h \
   src/model/layout.c \

@@ -111,34 +111,3 @@ hy_params_init(hy_params *p, uint64_t seed)
   for (int i = 0; i < p->n; i++)
     init_one(p, i, seed);
 }
-
-static int64_t
-count_params(const hy_plan *plan, int active)
-{
-  int64_t n = 0;
-
-  for (int i = 0; i < plan->n_spec; i++) {
-    const hy_spec *s = &plan->spec[i];
-    int64_t size = hy_spec_size(s);
-
-    if (active && ((i == plan->embed && plan->head != plan->embed) ||
-                   !strncmp(s->name, "mtp.", 4)))
-      continue; /* a look-up; not on the way to the next token */
-    if (active && s->stacked)
-      size = size / plan->cfg->n_experts * plan->cfg->top_k;
-    n += size;
-  }
-  return n;
-}
-
-int64_t
-hy_plan_n_params(const hy_plan *plan)
-{
-  return count_params(plan, 0);
-}
-
-int64_t
-hy_plan_n_active(const hy_plan *plan)
-{
-  return count_params(plan, 1);
-}

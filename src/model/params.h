@@ -93,10 +93,4 @@ hy_group_n_own(const hy_group *g)
  *  model on any layout. */
 void hy_params_init(hy_params *p, uint64_t seed);
 
-/** Parameters in all, and those behind the next token: backbone with top_k
- *  experts and output head, without the embedding table and prediction
- *  blocks. */
-int64_t hy_plan_n_params(const hy_plan *plan);
-int64_t hy_plan_n_active(const hy_plan *plan);
-
 #endif

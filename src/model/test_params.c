@@ -1,4 +1,5 @@
 /* test_params.c: numbers of parameters of published models; first weights. */
+#include "model/count.h"
 #include "model/test_tiny.h"
 
 /* --- published sizes ----------------------------------------------------- */

@@ -50,12 +50,16 @@ hy_workspace_plan(hy_ctx *plan, const hy_model *m, const hy_grid *grid,
   }
   if (what & HY_WS_TRAIN) {
     plan->cost = (hy_cost){0, 0, 0};
-    memset(meter->sent, 0, sizeof meter->sent);
+    memset(plan->work, 0, sizeof plan->work);
+    *meter = (hy_meter){0};
     hy_ctx_reset(plan, 1);
     hy_model_loss(plan, m, 1, &l);
     hy_backward(plan);
   }
-  memcpy(plan->sent, meter->sent, sizeof plan->sent);
+  for (int a = 0; a < HY_N_AXES; a++) {
+    plan->sent[a] = meter->sent[a];
+    plan->calls[a] = (double)meter->calls[a];
+  }
   plan->batch = NULL;
   free_shapes(&b);
 }

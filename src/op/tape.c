@@ -209,16 +209,37 @@ run_body(hy_ctx *c, hy_rec *r, void (*body)(hy_ctx *, hy_rec *), int backward)
   hy_arena_release(a, mark);
 }
 
+static void
+add_work(hy_ctx *c, double flops, double bytes)
+{
+  double x = bytes > 0 ? flops / bytes : 0;
+  int i = 0;
+
+  for (; x >= 2 && i < HY_N_WORK - 1; i++)
+    x /= 2;
+  c->work[i].flops += flops;
+  c->work[i].bytes += bytes;
+}
+
+/* Backward reads and writes a gradient for each tensor of forward. */
+static void
+add_cost(hy_ctx *c, const hy_rec *r)
+{
+  hy_cost k = r->op->cost(r);
+
+  c->cost.fwd += k.fwd;
+  c->cost.bytes += k.bytes;
+  c->cost.bwd += c->taping ? k.bwd : 0;
+  add_work(c, k.fwd, k.bytes);
+  if (c->taping)
+    add_work(c, k.bwd, 2 * k.bytes);
+}
+
 hy_tensor *
 hy_exec(hy_ctx *c, hy_rec *r)
 {
-  if (r->op->cost) {
-    hy_cost k = r->op->cost(r);
-
-    c->cost.fwd += k.fwd;
-    c->cost.bytes += k.bytes;
-    c->cost.bwd += c->taping ? k.bwd : 0;
-  }
+  if (r->op->cost)
+    add_cost(c, r);
   run_body(c, r, r->op->fwd, 0);
   if (c->taping)
     keep_rec(c, r);

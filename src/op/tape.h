@@ -21,6 +21,13 @@ typedef struct {
   double bytes;    /* read and written by the forward pass */
 } hy_cost;
 
+/* Work by intensity, for the planner: entry i holds what has 2^i to 2^(i+1)
+ * FLOP a byte, the first also what has less, the last what has more. */
+enum { HY_N_WORK = 16 };
+typedef struct {
+  double flops, bytes;
+} hy_work;
+
 typedef struct {
   const char *name;
   void (*fwd)(hy_ctx *, hy_rec *);
@@ -135,7 +142,9 @@ struct hy_ctx {
   /* bytes this rank sends to others, by axis, of the program that sized the
    * arenas */
   double sent[HY_N_AXES];
-  double *aux;     /* sum of the balance losses; NULL: none wanted */
+  double calls[HY_N_AXES]; /* and collectives */
+  hy_work work[HY_N_WORK]; /* as cost, with what is computed again */
+  double *aux;             /* sum of the balance losses; NULL: none wanted */
   float aux_scale; /* 1/depths inside a prediction block used by them all */
   int64_t *count;  /* (n_layers, n_experts) tokens routed, or NULL */
   /* shows named intermediate results (compare, monitors); may be NULL */

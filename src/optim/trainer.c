@@ -60,6 +60,7 @@ mean_losses(hy_trainer *t, const hy_batch *b, hy_losses *l, hy_step_result *r)
 {
   double sum[HY_AHEAD_MAX + 2];
 
+  r->own_loss = l->ce;
   sum[0] = l->ce;
   sum[1] = l->aux;
   memcpy(sum + 2, l->mtp, sizeof l->mtp);

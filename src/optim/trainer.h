@@ -21,6 +21,7 @@ typedef struct {
   double aux;               /* balance loss, as it enters the total */
   double norm;              /* of the gradient, before clipping */
   double tokens;            /* that are not padding, over all ranks */
+  double own_loss;          /* sum over the targets of this rank alone */
   double max_vio;           /* largest max/mean - 1 of tokens per expert */
 } hy_step_result;
 
