@@ -76,6 +76,7 @@ EXTRA_DIST += \
   regression/oracle/train/case.json \
   regression/oracle/train/expected.safetensors.gz \
   regression/oracle/trim.py \
+  regression/reference/attention.csv \
   regression/reference/dense.csv \
   regression/reference/mlp.csv \
   regression/reference/pretrain.csv \

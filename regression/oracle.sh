@@ -52,6 +52,11 @@ for case in mamba_only mamba_dt_floor real_dims attn_mlp; do
   one_case $case "$cases/$case" 4 grid.tp=2
 done
 
+# rows cut over cp, alone and with tp
+one_case attn_mlp "$cases/attn_mlp" 2 grid.cp=2
+one_case attn_mlp "$cases/attn_mlp" 4 grid.cp=2 grid.tp=2
+one_case decode "$cases/decode" 2 grid.cp=2
+
 # any folder and any file; the other spelling of the same config.json
 run 1 "$deck" model.from="$cases/latent_moe" \
   compare.expected="$cases/latent_moe/expected.safetensors"
