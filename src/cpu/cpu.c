@@ -123,6 +123,7 @@ cpu_scratch(const hy_ctx *c, const hy_rec *r, int backward)
     return backward ? 0
                     : (size_t)c->n_threads *
                           hy_bytes(HY_F32, 2 * cols + 2 * r->attr.n_group);
+  case HY_OP_seq_count:
   case HY_OP_seq_aux:
     return backward ? 0 : hy_bytes(HY_F32, 4 * cols);
   case HY_OP_ce:

@@ -1,6 +1,7 @@
-/* Routing: which expert, with which weight, in which row, and the balance
- * loss. Integer work is serial: it is small and its order is the result. */
+/* Routing: which expert, with which weight, in which row. Integer work is
+ * serial: it is small and its order is the result. */
 #include "cpu/cpu.h"
+#include "cpu/cpu_moe.h"
 
 #include <omp.h>
 
@@ -10,30 +11,33 @@
 #include "op/ops.def"
 #undef HY_OP
 
-/* The k largest of v[0..n) that are not -inf, as ascending indices; of equal
- * values the lower index is taken. v is destroyed. */
-static void
-top_k(float *v, int64_t n, int64_t k, int32_t *out)
+float
+cpu_top_k(float *v, int64_t n, int64_t k, int32_t *out)
 {
+  float least = INFINITY;
+
   for (int64_t j = 0; j < k; j++) {
     int64_t best = 0, at = j;
 
     for (int64_t i = 1; i < n; i++)
       if (v[i] > v[best])
         best = i;
+    least = v[best];
     v[best] = -INFINITY;
     for (; at > 0 && out[at - 1] > (int32_t)best; at--)
       out[at] = out[at - 1];
     out[at] = (int32_t)best;
   }
+  return least;
 }
 
 /* Set to -inf all but the topk_group groups with the largest sum of their two
- * best values. */
-static void
+ * best values. Returns by how much the last of them beats the next. */
+static float
 limit_groups(float *v, int64_t n, int64_t n_group, int64_t keep, float *best)
 {
   int64_t size = n / n_group;
+  float last = INFINITY, next = -INFINITY;
 
   for (int64_t g = 0; g < n_group; g++) {
     float a = -INFINITY, b = -INFINITY;
@@ -51,17 +55,22 @@ limit_groups(float *v, int64_t n, int64_t n_group, int64_t keep, float *best)
 
     for (int64_t o = 0; o < n_group; o++)
       rank += best[o] > best[g] || (best[o] == best[g] && o < g);
+    last = rank == keep - 1 ? best[g] : last;
+    next = rank == keep ? best[g] : next;
     if (rank >= keep)
       for (int64_t i = g * size; i < (g + 1) * size; i++)
         v[i] = -INFINITY;
   }
+  return last - next;
 }
 
-static void
+/* Returns the margin of the choice. */
+static float
 route_token(const hy_attr *a, const float *logit, const float *bias, int64_t n,
             int32_t *idx, float *weight, float *work)
 {
   float *score = work, *v = work + n, sum = 1e-20f, factor;
+  float margin = INFINITY, least, next = -INFINITY;
 
   for (int64_t e = 0; e < n; e++) {
     score[e] = 1 / (1 + expf(-logit[e]));
@@ -70,13 +79,17 @@ route_token(const hy_attr *a, const float *logit, const float *bias, int64_t n,
       v[e] = -3e38f;
   }
   if (a->n_group > 1)
-    limit_groups(v, n, a->n_group, a->topk_group, v + n);
-  top_k(v, n, a->top_k, idx);
+    margin = limit_groups(v, n, a->n_group, a->topk_group, v + n);
+  least = cpu_top_k(v, n, a->top_k, idx);
+  for (int64_t e = 0; e < n; e++)
+    next = v[e] > next ? v[e] : next;
+  margin = least - next < margin ? least - next : margin;
   for (int64_t j = 0; j < a->top_k; j++)
     sum += weight[j] = score[idx[j]];
   factor = a->norm_topk ? a->scale / sum : a->scale;
   for (int64_t j = 0; j < a->top_k; j++)
     weight[j] *= factor;
+  return margin;
 }
 
 void
@@ -85,13 +98,21 @@ cpu_router_fwd(hy_ctx *c, hy_rec *r)
   const hy_tensor *x = r->in[0], *w = r->out[0];
   int32_t *idx = hy_i32(r->save[0]), *count = hy_i32(r->save[1]);
   int64_t n = hy_cols(x), k = r->attr.top_k;
-  float *work = r->scratch;
+  float *work = r->scratch, least = INFINITY;
 
-#pragma omp parallel for num_threads(c->n_threads) schedule(static)
-  for (int64_t t = 0; t < x->dim[0]; t++)
-    route_token(&r->attr, hy_f32(x) + t * x->ld, hy_f32(r->in[1]), n,
-                idx + t * k, hy_f32(w) + t * w->ld,
-                work + omp_get_thread_num() * (2 * n + 2 * r->attr.n_group));
+#pragma omp parallel for num_threads(c->n_threads) schedule(static)            \
+    reduction(min                                                              \
+              : least)
+  for (int64_t t = 0; t < x->dim[0]; t++) {
+    float margin = route_token(
+        &r->attr, hy_f32(x) + t * x->ld, hy_f32(r->in[1]), n, idx + t * k,
+        hy_f32(w) + t * w->ld,
+        work + omp_get_thread_num() * (2 * n + 2 * r->attr.n_group));
+
+    if (margin < least && !(r->attr.pad && r->attr.pad[t]))
+      least = margin;
+  }
+  *hy_f32(r->save[2]) = least;
   memset(count, 0, (size_t)n * sizeof *count);
   for (int64_t t = 0; t < x->dim[0]; t++)
     if (!r->attr.pad || !r->attr.pad[t])
@@ -134,13 +155,20 @@ cpu_router_bwd(hy_ctx *c, hy_rec *r)
   }
 }
 
+/* First choice of a row; of the row behind the last: the number of choices. */
+static inline int64_t
+first_choice(const hy_rec *r, int64_t row)
+{
+  return r->attr.list ? r->attr.list[row] : row * r->attr.top_k;
+}
+
 void
 cpu_permute_fwd(hy_ctx *c, hy_rec *r)
 {
   const hy_tensor *x = r->in[0], *y = r->out[0];
   const int32_t *idx = r->attr.idx;
   int32_t *pos = hy_i32(r->save[0]), *at = hy_i32(r->save[1]);
-  int64_t k = r->attr.top_k, n_choice = x->dim[0] * k;
+  int64_t n_choice = first_choice(r, x->dim[0]);
   int64_t n_experts = hy_cols(r->save[1]) - 1, n = hy_cols(x);
 
   /* counting sort; tokens keep their order inside an expert */
@@ -155,9 +183,10 @@ cpu_permute_fwd(hy_ctx *c, hy_rec *r)
     at[e] = at[e - 1];
   at[0] = 0;
 #pragma omp parallel for num_threads(c->n_threads) schedule(static)
-  for (int64_t i = 0; i < n_choice; i++)
-    memcpy(hy_f32(y) + pos[i] * y->ld, hy_f32(x) + i / k * x->ld,
-           (size_t)n * sizeof(float));
+  for (int64_t t = 0; t < x->dim[0]; t++)
+    for (int64_t i = first_choice(r, t); i < first_choice(r, t + 1); i++)
+      memcpy(hy_f32(y) + pos[i] * y->ld, hy_f32(x) + t * x->ld,
+             (size_t)n * sizeof(float));
 }
 
 void
@@ -165,143 +194,85 @@ cpu_permute_bwd(hy_ctx *c, hy_rec *r)
 {
   const hy_tensor *x = r->in[0], *y = r->out[0];
   const int32_t *pos = hy_i32(r->save[0]);
-  int64_t k = r->attr.top_k, n = hy_cols(x);
-
-  if (!x->grad)
-    return;
-#pragma omp parallel for num_threads(c->n_threads) schedule(static)
-  for (int64_t t = 0; t < x->dim[0]; t++)
-    for (int64_t j = 0; j < k; j++)
-      cpu_put(x->grad + t * x->ld, y->grad + pos[t * k + j] * y->ld, n,
-              j ? 1 : r->beta[0]);
-}
-
-void
-cpu_combine_fwd(hy_ctx *c, hy_rec *r)
-{
-  const hy_tensor *x = r->in[0], *w = r->in[1], *y = r->out[0];
-  int64_t k = r->attr.top_k, n = hy_cols(x);
-
-#pragma omp parallel for num_threads(c->n_threads) schedule(static)
-  for (int64_t t = 0; t < y->dim[0]; t++) {
-    float *yt = hy_f32(y) + t * y->ld;
-
-    memset(yt, 0, (size_t)n * sizeof *yt);
-    for (int64_t j = 0; j < k; j++) {
-      const float *xt = hy_f32(x) + r->attr.pos[t * k + j] * x->ld;
-      float f = hy_f32(w)[t * w->ld + j];
-
-      for (int64_t i = 0; i < n; i++)
-        yt[i] += f * xt[i];
-    }
-  }
-}
-
-void
-cpu_combine_bwd(hy_ctx *c, hy_rec *r)
-{
-  const hy_tensor *x = r->in[0], *w = r->in[1], *y = r->out[0];
-  int64_t k = r->attr.top_k, n = hy_cols(x);
-
-#pragma omp parallel for num_threads(c->n_threads) schedule(static)
-  for (int64_t t = 0; t < y->dim[0]; t++) {
-    const float *dy = y->grad + t * y->ld;
-
-    for (int64_t j = 0; j < k; j++) {
-      int64_t row = r->attr.pos[t * k + j] * x->ld;
-      const float *xt = hy_f32(x) + row;
-      float f = hy_f32(w)[t * w->ld + j], s = 0;
-
-#pragma omp simd reduction(+ : s)
-      for (int64_t i = 0; i < n; i++)
-        s += dy[i] * xt[i];
-      if (w->grad)
-        cpu_put(w->grad + t * w->ld + j, &s, 1, r->beta[1]);
-      if (x->grad && r->beta[0] == 0)
-        for (int64_t i = 0; i < n; i++)
-          x->grad[row + i] = f * dy[i];
-      else if (x->grad)
-        for (int64_t i = 0; i < n; i++)
-          x->grad[row + i] += f * dy[i];
-    }
-  }
-}
-
-/* A document is a run of tokens with one seq_start; a[e], its factor of
- * sum_t P[t,e], goes into the saved row of its first token. */
-void
-cpu_seq_aux_fwd(hy_ctx *c, hy_rec *r)
-{
-  const hy_tensor *x = r->in[0];
-  int64_t n = hy_cols(x), k = r->attr.top_k, t = 0;
-  float *score = r->scratch, *v = score + n, *sum = v + n;
-  int32_t *idx = (int32_t *)(sum + n);
-  double total = 0;
-
-  (void)c;
-  while (t < x->dim[0]) {
-    int32_t doc = r->attr.seq_start[t];
-    int64_t first = t, n_real = 0;
-    float *a = hy_f32(r->save[0]) + first * n;
-
-    memset(a, 0, (size_t)n * sizeof *a); /* counts, then factors */
-    memset(sum, 0, (size_t)n * sizeof *sum);
-    for (; t < x->dim[0] && r->attr.seq_start[t] == doc; t++) {
-      const float *logit = hy_f32(x) + t * x->ld;
-      float s = 0;
-
-      if (r->attr.pad && r->attr.pad[t])
-        continue;
-      n_real++;
-      for (int64_t e = 0; e < n; e++)
-        s += score[e] = v[e] = 1 / (1 + expf(-logit[e]));
-      for (int64_t e = 0; e < n; e++)
-        sum[e] += score[e] / s;
-      top_k(v, n, k, idx);
-      for (int64_t j = 0; j < k; j++)
-        a[idx[j]]++;
-    }
-    if (n_real == 0)
-      continue;
-    for (int64_t e = 0; e < n; e++) {
-      a[e] *=
-          r->attr.scale * (float)n / ((float)k * (float)n_real * (float)n_real);
-      a[e] /= (float)r->attr.n_docs;
-      total += (double)a[e] * sum[e];
-    }
-  }
-  *r->attr.value += total;
-}
-
-/* dL/ds[t,e] = (a[e] - sum_o a[o] P[t,o]) / sum_o s[t,o]. */
-void
-cpu_seq_aux_bwd(hy_ctx *c, hy_rec *r)
-{
-  const hy_tensor *x = r->in[0];
   int64_t n = hy_cols(x);
 
   if (!x->grad)
     return;
 #pragma omp parallel for num_threads(c->n_threads) schedule(static)
   for (int64_t t = 0; t < x->dim[0]; t++) {
-    const float *a = hy_f32(r->save[0]) + r->attr.seq_start[t] * n;
-    const float *logit = hy_f32(x) + t * x->ld;
-    float *dx = x->grad + t * x->ld, s = 0, dot = 0;
+    int64_t first = first_choice(r, t), end = first_choice(r, t + 1);
 
-    if (r->beta[0] == 0)
-      memset(dx, 0, (size_t)n * sizeof *dx);
-    if (r->attr.pad && r->attr.pad[t])
-      continue;
-    for (int64_t e = 0; e < n; e++) {
-      float p = 1 / (1 + expf(-logit[e]));
+    if (first == end && r->beta[0] == 0)
+      memset(x->grad + t * x->ld, 0, (size_t)n * sizeof(float));
+    for (int64_t i = first; i < end; i++)
+      cpu_put(x->grad + t * x->ld, y->grad + pos[i] * y->ld, n,
+              i > first ? 1 : r->beta[0]);
+  }
+}
 
-      s += p;
-      dot += a[e] * p;
-    }
-    for (int64_t e = 0; e < n; e++) {
-      float p = 1 / (1 + expf(-logit[e]));
+/* Where choice i of row t has its weight: (T, top_k), or a list (n, 1). */
+static inline int64_t
+weight_at(const hy_rec *r, int64_t t, int64_t i)
+{
+  int64_t ld = r->in[1]->ld;
 
-      dx[e] += (a[e] - dot / s) / s * p * (1 - p);
+  return r->attr.list ? i * ld : t * ld + i - t * r->attr.top_k;
+}
+
+void
+cpu_combine_fwd(hy_ctx *c, hy_rec *r)
+{
+  const hy_tensor *x = r->in[0], *w = r->in[1], *y = r->out[0];
+  int64_t n = hy_cols(x);
+
+#pragma omp parallel for num_threads(c->n_threads) schedule(static)
+  for (int64_t t = 0; t < y->dim[0]; t++) {
+    float *yt = hy_f32(y) + t * y->ld;
+
+    memset(yt, 0, (size_t)n * sizeof *yt);
+    for (int64_t i = first_choice(r, t); i < first_choice(r, t + 1); i++) {
+      const float *xt = hy_f32(x) + r->attr.pos[i] * x->ld;
+      float f = hy_f32(w)[weight_at(r, t, i)];
+
+      for (int64_t j = 0; j < n; j++)
+        yt[j] += f * xt[j];
     }
   }
+}
+
+/* One choice: its row and its weight. */
+static void
+combine_choice_bwd(hy_rec *r, const float *dy, int64_t row, int64_t at)
+{
+  const hy_tensor *x = r->in[0], *w = r->in[1];
+  const float *xt = hy_f32(x) + row * x->ld;
+  int64_t n = hy_cols(x);
+  float f = hy_f32(w)[at], s = 0, *dx;
+
+#pragma omp simd reduction(+ : s)
+  for (int64_t i = 0; i < n; i++)
+    s += dy[i] * xt[i];
+  if (w->grad)
+    cpu_put(w->grad + at, &s, 1, r->beta[1]);
+  if (!x->grad)
+    return;
+  dx = x->grad + row * x->ld;
+  if (r->beta[0] == 0)
+    for (int64_t i = 0; i < n; i++)
+      dx[i] = f * dy[i];
+  else
+    for (int64_t i = 0; i < n; i++)
+      dx[i] += f * dy[i];
+}
+
+void
+cpu_combine_bwd(hy_ctx *c, hy_rec *r)
+{
+  const hy_tensor *y = r->out[0];
+
+#pragma omp parallel for num_threads(c->n_threads) schedule(static)
+  for (int64_t t = 0; t < y->dim[0]; t++)
+    for (int64_t i = first_choice(r, t); i < first_choice(r, t + 1); i++)
+      combine_choice_bwd(r, y->grad + t * y->ld, r->attr.pos[i],
+                         weight_at(r, t, i));
 }

@@ -163,3 +163,13 @@ hy_max_i64(const hy_comm *comm, int64_t x)
   hy_meter_leave(comm);
   return x;
 }
+
+double
+hy_min_f64(const hy_comm *comm, double x)
+{
+  if (!begin(comm, "min", sizeof x))
+    return x;
+  MPI_Allreduce(MPI_IN_PLACE, &x, 1, MPI_DOUBLE, MPI_MIN, comm->mpi);
+  hy_meter_leave(comm);
+  return x;
+}

@@ -70,8 +70,9 @@ void hy_sum_f64(const hy_comm *comm, double *x, int n);
 /** Exact sum of integers. Collective. */
 void hy_sum_i64(const hy_comm *comm, int64_t *x, int n);
 
-/** Largest value over the ranks. Collective. */
+/** Largest, smallest value over the ranks. Collective. */
 int64_t hy_max_i64(const hy_comm *comm, int64_t x);
+double hy_min_f64(const hy_comm *comm, double x);
 
 /* ---- moving data: each call has a form that starts and one that waits ---- */
 

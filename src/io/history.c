@@ -9,8 +9,9 @@
 #include <sys/resource.h>
 #include <sys/wait.h>
 
-static const char header[] = "step,tokens,loss,valid_loss,lr,gnorm,tok_s,"
-                             "tflops,mem,mtp_loss,aux_loss,max_vio\n";
+static const char header[] =
+    "step,tokens,loss,valid_loss,lr,gnorm,tok_s,"
+    "tflops,mem,mtp_loss,aux_loss,max_vio,router_margin\n";
 
 struct hy_history {
   FILE *f;
@@ -86,6 +87,7 @@ hy_history_add(hy_history *h, const hy_history_row *r)
   field(h->f, "%.10g", r->mtp_loss);
   field(h->f, "%.10g", r->aux_loss);
   field(h->f, "%.4g", r->max_vio);
+  field(h->f, "%.4g", isinf(r->margin) ? NAN : r->margin);
   putc('\n', h->f);
   if (fflush(h->f) == 0)
     return HY_OK;

@@ -12,6 +12,7 @@ typedef struct {
   double mem;                /* GiB, the rank that uses most */
   double mtp_loss, aux_loss; /* mean over depths; with its coefficient */
   double max_vio;            /* largest max/mean - 1 of tokens per expert */
+  double margin;             /* smallest of a router in this step */
 } hy_history_row;
 
 typedef struct hy_history hy_history; /* fields in history.c */

@@ -106,7 +106,8 @@ report(hy_train *r, const hy_step_result *s, double rate, int valid_due)
                          .mem = largest_mem(r),
                          .mtp_loss = mean_mtp(r, s),
                          .aux_loss = d->model.aux_coef > 0 ? s->aux : NAN,
-                         .max_vio = d->model.n_experts ? s->max_vio : NAN};
+                         .max_vio = d->model.n_experts ? s->max_vio : NAN,
+                         .margin = d->model.n_experts ? s->margin : NAN};
   if (valid_due)
     r->last_valid = valid;
   if (r->grid->world.rank == 0) {
@@ -219,7 +220,7 @@ summary(hy_train *r, double seconds)
          "and optimizer %.1f MiB, process %.1f MiB of which %.1f MiB before "
          "the model\n",
          (double)hy_workspace_bytes(c) / (1 << 20),
-         (double)hy_workspace_reserved(c) / (1 << 20),
+         (double)hy_workspace_planned(c) / (1 << 20),
          (double)r->model_bytes / (1 << 20), hy_mem_peak() * 1024,
          r->base_mem * 1024);
   if (r->valid)

@@ -66,10 +66,6 @@ attention_cache(const hy_layer *l, hy_tensor *const *weight, int64_t n_slots,
   cache->k = cache->v = hy_shape(HY_DIM(n_slots, max_len, kv));
 }
 
-const hy_layer_type hy_layer_attention = {"attention",
-                                          '*',
-                                          1,
-                                          attention_check,
-                                          attention_params,
-                                          attention_forward,
-                                          attention_cache};
+const hy_layer_type hy_layer_attention = {"attention",       '*',
+                                          attention_check,   attention_params,
+                                          attention_forward, attention_cache};

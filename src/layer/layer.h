@@ -10,7 +10,6 @@
 struct hy_layer_type {
   const char *name;
   char letter;
-  int tp; /* 1: runs with grid.tp > 1 in this version */
   /** Sizes this layer needs: 0 or HY_EDECK naming the key. */
   int (*check)(const hy_cfg *cfg);
   /** Declare the parameters, in the order of the forward's names. */

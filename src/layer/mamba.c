@@ -147,5 +147,5 @@ mamba_cache(const hy_layer *l, hy_tensor *const *weight, int64_t n_slots,
                                l->cfg->mamba_d_head, l->cfg->mamba_d_state));
 }
 
-const hy_layer_type hy_layer_mamba = {
-    "mamba", 'M', 1, mamba_check, mamba_params, mamba_forward, mamba_cache};
+const hy_layer_type hy_layer_mamba = {"mamba",      'M',           mamba_check,
+                                      mamba_params, mamba_forward, mamba_cache};

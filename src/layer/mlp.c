@@ -33,5 +33,5 @@ mlp_forward(hy_ctx *c, const hy_layer *l, hy_tensor *x)
   return hy_add(c, x, hy_leave_tp(c, h));
 }
 
-const hy_layer_type hy_layer_mlp = {"mlp",      '-',         1,   mlp_check,
+const hy_layer_type hy_layer_mlp = {"mlp",      '-',         mlp_check,
                                     mlp_params, mlp_forward, NULL};

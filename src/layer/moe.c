@@ -1,6 +1,9 @@
 /* Mixture of experts with a sigmoid router, a correction bias instead of a
  * large balance loss (Wang et al. 2024, arXiv:2408.15664), one shared expert,
- * and routed experts that may work in a latent width (LatentMoE). */
+ * and routed experts that may work in a latent width (LatentMoE).
+ *
+ * Each tp rank routes its slice of the tokens, with all features; only the
+ * shared expert is cut as an MLP is. */
 #include "layer/layer.h"
 
 enum { NORM, GATE, BIAS, UP, DOWN, AFTER }; /* AFTER: shared, then latent */
@@ -38,7 +41,7 @@ moe_params(hy_plan *p, const hy_cfg *cfg)
   hy_spec *s;
 
   hy_param(p, "norm.weight", HY_DIM(d));
-  hy_param(p, "mixer.gate.weight", HY_DIM(n, d));
+  hy_param(p, "mixer.gate.weight", HY_DIM(n, d))->partial |= HY_TP;
   s = hy_param(p, "mixer.gate.e_score_correction_bias", HY_DIM(n));
   s->kind = HY_STATISTIC;
   s->init = HY_INIT_ZERO;
@@ -59,9 +62,10 @@ moe_params(hy_plan *p, const hy_cfg *cfg)
     hy_units(hy_split(s, 1, HY_TP, 1), 0, "model.d_shared", 0);
   }
   if (cfg->d_latent) {
-    hy_param(p, "mixer.fc1_latent_proj.weight", HY_DIM(width, d));
-    hy_residual(p,
-                hy_param(p, "mixer.fc2_latent_proj.weight", HY_DIM(d, width)));
+    s = hy_param(p, "mixer.fc1_latent_proj.weight", HY_DIM(width, d));
+    s->partial |= HY_TP;
+    s = hy_param(p, "mixer.fc2_latent_proj.weight", HY_DIM(d, width));
+    hy_residual(p, s)->partial |= HY_TP;
   }
 }
 
@@ -75,6 +79,7 @@ moe_route(hy_ctx *c, const hy_layer *l, hy_tensor *h)
                 cfg->topk_group, cfg->norm_topk, (float)cfg->routed_scaling);
 
   hy_count(c, r.count, cfg->n_experts);
+  hy_margin(c, r.margin);
   hy_watch(c, "router.logits", logits, 0);
   hy_watch_i32(c, "router.indices", r.idx, h->dim[0], cfg->top_k);
   hy_watch(c, "router.weights", r.weight, 0);
@@ -99,22 +104,25 @@ moe_forward(hy_ctx *c, const hy_layer *l, hy_tensor *x)
 {
   const hy_cfg *cfg = l->cfg;
   int latent = cfg->d_shared ? AFTER + 2 : AFTER;
-  hy_tensor *h = hy_rmsnorm(c, x, hy_w(c, l, NORM), (float)cfg->norm_eps), *y;
-  hy_route route = moe_route(c, l, h);
+  hy_tensor *h = hy_rmsnorm(c, x, hy_w(c, l, NORM), (float)cfg->norm_eps);
+  hy_tensor *own = hy_slice_tp(c, h), *y = own;
+  hy_route route = moe_route(c, l, own);
   hy_dispatched d;
 
-  y = cfg->d_latent ? hy_linear(c, h, hy_w(c, l, latent)) : h;
+  if (cfg->d_latent)
+    y = hy_linear(c, y, hy_w(c, l, latent));
   d = hy_dispatch(c, y, &route, cfg->n_experts);
   y = hy_grouped_linear(c, d.x, hy_w(c, l, UP), d.offset);
   y = hy_relu2(c, y);
   y = hy_grouped_linear(c, y, hy_w(c, l, DOWN), d.offset);
-  y = hy_combine(c, y, &d, route.weight);
+  y = hy_combine(c, y, &d);
   if (cfg->d_latent)
     y = hy_linear(c, y, hy_w(c, l, latent + 1));
+  y = hy_unslice_tp(c, y);
   if (cfg->d_shared)
     y = hy_add(c, y, shared_expert(c, l, h));
   return hy_add(c, x, y);
 }
 
-const hy_layer_type hy_layer_moe = {"moe",      'E',         0,   moe_check,
+const hy_layer_type hy_layer_moe = {"moe",      'E',         moe_check,
                                     moe_params, moe_forward, NULL};

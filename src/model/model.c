@@ -9,23 +9,6 @@
 #include <stdlib.h>
 
 static int
-check_layout(const hy_model *m, const hy_grid *grid)
-{
-  int err = hy_pieces_check(&m->plan, grid);
-
-  if (err)
-    return err;
-  for (int i = 0; i < m->plan.n_layer_all && grid->tp.size > 1; i++)
-    if (!m->plan.layer[i].type->tp)
-      return hy_fail(HY_EDECK,
-                     "grid.tp=%d: layers '%c' of model.pattern=%s do not run "
-                     "with tensor parallelism in this version; set grid.tp=1",
-                     grid->tp.size, m->plan.layer[i].type->letter,
-                     m->cfg->pattern);
-  return HY_OK;
-}
-
-static int
 model_new(hy_model *m, const hy_cfg *cfg, const hy_grid *grid, int with_grad,
           int storage)
 {
@@ -36,7 +19,7 @@ model_new(hy_model *m, const hy_cfg *cfg, const hy_grid *grid, int with_grad,
   if (!err)
     err = hy_stage_cut(&m->plan, grid);
   if (!err)
-    err = check_layout(m, grid);
+    err = hy_pieces_check(&m->plan, grid);
   if (!err)
     err = storage ? hy_params_new(&m->params, &m->plan, grid, with_grad)
                   : hy_params_plan(&m->params, &m->plan, grid, with_grad);

@@ -42,6 +42,7 @@ hy_workspace_plan(hy_ctx *plan, const hy_model *m, const hy_grid *grid,
   hy_ctx_init(plan, &hy_backend_plan, grid, n_threads,
               m->plan.n_layer + m->plan.n_mtp_layer * m->plan.n_depth);
   meter = plan->grid->meter;
+  plan->worst = (what & HY_WS_WORST) != 0;
   shape_batch(&b, grid, n_rows, seq_len);
   plan->batch = &b;
   if (what & HY_WS_VALID) {
@@ -68,12 +69,20 @@ int
 hy_workspace_new(hy_ctx *c, const hy_model *m, const hy_grid *grid,
                  int n_threads, int64_t n_rows, int64_t seq_len, int what)
 {
-  hy_ctx plan;
+  hy_ctx plan, worst;
   int err;
 
   hy_workspace_plan(&plan, m, grid, n_threads, n_rows, seq_len, what);
   hy_ctx_init(c, &hy_backend_cpu, grid, n_threads, 0);
-  err = hy_ctx_reserve(c, &plan);
+  if (grid->ep.size == 1)
+    err = hy_ctx_reserve(c, &plan);
+  else {
+    hy_workspace_plan(&worst, m, grid, n_threads, n_rows, seq_len,
+                      what | HY_WS_WORST);
+    err = hy_ctx_reserve(c, &worst);
+    hy_ctx_free(&worst);
+  }
+  hy_ctx_expect(c, &plan);
   hy_ctx_free(&plan);
   return err;
 }
@@ -85,7 +94,7 @@ hy_workspace_bytes(const hy_ctx *c)
 }
 
 size_t
-hy_workspace_reserved(const hy_ctx *c)
+hy_workspace_planned(const hy_ctx *c)
 {
-  return c->act.size + c->turn[0].size + c->turn[1].size + c->host.size;
+  return c->expected;
 }

@@ -4,16 +4,16 @@ src_libhymn_a_SOURCES += \
   src/op/cache.h \
   src/op/cost.c src/op/cost.h \
   src/op/op.c src/op/op.h src/op/ops.def \
-  src/op/region.h src/op/region_cp.c src/op/region_ep.c \
-  src/op/region_ring.c src/op/region_tp.c \
+  src/op/region.h src/op/region_cp.c src/op/region_doc.c \
+  src/op/region_ep.c src/op/region_ring.c src/op/region_tp.c \
   src/op/region_vocab.c \
   src/op/tape.c src/op/tape.h \
   src/op/tensor.h
 
 hymn_unit_tests += src/op/test_ops
 src_op_test_ops_SOURCES = src/op/test_ops.c src/op/test_ops.h \
-  src/op/test_ops_dense.c src/op/test_ops_moe.c src/op/test_ops_seq.c \
-  src/op/test_ops_tp.c \
+  src/op/test_ops_balance.c src/op/test_ops_dense.c src/op/test_ops_moe.c \
+  src/op/test_ops_seq.c src/op/test_ops_tp.c \
   src/cpu/test_op.h
 src_op_test_ops_LDADD = $(HYMN_TEST_LIBS)
 
@@ -32,3 +32,8 @@ src_op_test_region_mpi_LDADD = $(HYMN_TEST_LIBS)
 hymn_unit_tests += src/op/test_ring_mpi
 src_op_test_ring_mpi_SOURCES = src/op/test_ring_mpi.c src/cpu/test_op.h
 src_op_test_ring_mpi_LDADD = $(HYMN_TEST_LIBS)
+
+hymn_unit_tests += src/op/test_dispatch_mpi
+src_op_test_dispatch_mpi_SOURCES = src/op/test_dispatch_mpi.c \
+  src/model/test_tiny.h src/cpu/test_op.h
+src_op_test_dispatch_mpi_LDADD = $(HYMN_TEST_LIBS)

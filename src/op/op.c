@@ -2,6 +2,7 @@
  * and how much scratch a body gets. */
 #include "op/op.h"
 #include "base/err.h"
+#include "op/region.h"
 
 #define IN(...)                                                                \
   (int)(sizeof((hy_tensor *[]){__VA_ARGS__}) / sizeof(hy_tensor *)),           \
@@ -185,6 +186,13 @@ hy_attention(hy_ctx *c, hy_tensor *q, hy_tensor *k, hy_tensor *v,
   return hy_exec(c, r);
 }
 
+/* The padding column of the batch, from the first of these rows on. */
+static const uint8_t *
+padding(const hy_ctx *c, int64_t rows)
+{
+  return c->batch->pad ? c->batch->pad + hy_token_at(c, rows) : NULL;
+}
+
 hy_route
 hy_router(hy_ctx *c, hy_tensor *logits, hy_tensor *bias, int64_t top_k,
           int64_t n_group, int64_t topk_group, int norm, float scaling)
@@ -197,29 +205,40 @@ hy_router(hy_ctx *c, hy_tensor *logits, hy_tensor *bias, int64_t top_k,
   r->attr.topk_group = topk_group;
   r->attr.norm_topk = norm;
   r->attr.scale = scaling;
-  r->attr.pad = c->batch->pad;
+  r->attr.pad = padding(c, n);
   hy_rec_out(c, r, n, top_k);
   hy_rec_save(c, r, HY_I32, n, top_k);     /* chosen experts */
   hy_rec_save(c, r, HY_I32, 1, n_experts); /* tokens of each */
+  hy_rec_save(c, r, HY_F32, 1, 1);         /* margin */
   hy_exec(c, r);
-  return (hy_route){r->out[0], hy_i32(r->save[0]), hy_i32(r->save[1])};
+  return (hy_route){.weight = r->out[0],
+                    .idx = hy_i32(r->save[0]),
+                    .count = hy_i32(r->save[1]),
+                    .margin = hy_f32(r->save[2])};
 }
 
 hy_dispatched
 hy_permute(hy_ctx *c, hy_tensor *x, const hy_route *route, int64_t n_experts)
 {
   hy_rec *r = REC(c, permute, x);
-  int64_t n = x->dim[0], k = hy_cols(route->weight);
+  int64_t n_choice = route->weight->dim[0] * hy_cols(route->weight);
 
-  r->attr.top_k = k;
+  r->attr.top_k = hy_cols(route->weight);
   r->attr.idx = route->idx;
-  hy_rec_out(c, r, n * k, hy_cols(x));
-  hy_rec_save(c, r, HY_I32, n, k);             /* row of each choice */
+  r->attr.list = route->list;
+  hy_rec_out(c, r, n_choice, hy_cols(x));
+  hy_rec_save(c, r, HY_I32, 1, n_choice);      /* row of each choice */
   hy_rec_save(c, r, HY_I32, 1, n_experts + 1); /* first row of each expert */
   r->attr.pos = hy_i32(r->save[0]);
   r->attr.offset = hy_i32(r->save[1]);
   hy_exec(c, r);
-  return (hy_dispatched){r->out[0], r->attr.offset, r->attr.pos};
+  return (hy_dispatched){.x = r->out[0],
+                         .offset = r->attr.offset,
+                         .pos = r->attr.pos,
+                         .list = route->list,
+                         .n_row = x->dim[0],
+                         .n_token = x->dim[0],
+                         .weight = route->weight};
 }
 
 hy_tensor *
@@ -230,7 +249,21 @@ hy_unpermute(hy_ctx *c, hy_tensor *rows, const hy_dispatched *d,
 
   r->attr.top_k = hy_cols(weight);
   r->attr.pos = d->pos;
-  hy_rec_out(c, r, weight->dim[0], hy_cols(rows));
+  r->attr.list = d->list;
+  hy_rec_out(c, r, d->n_row, hy_cols(rows));
+  return hy_exec(c, r);
+}
+
+hy_tensor *
+hy_seq_count(hy_ctx *c, hy_tensor *logits, int64_t top_k, const int32_t *doc,
+             int64_t n_docs)
+{
+  hy_rec *r = REC(c, seq_count, logits);
+
+  r->attr.top_k = top_k;
+  r->attr.doc = doc;
+  r->attr.pad = padding(c, logits->dim[0]);
+  hy_rec_out(c, r, n_docs, hy_cols(logits) + 1)->want = 0;
   return hy_exec(c, r);
 }
 
@@ -238,13 +271,17 @@ void
 hy_seq_aux(hy_ctx *c, hy_tensor *logits, int64_t top_k, float coef,
            double *value)
 {
-  hy_rec *r = REC(c, seq_aux, logits);
   int64_t n = logits->dim[0], n_experts = hy_cols(logits);
+  hy_cut_docs cut = hy_sum_docs(c, logits, top_k);
+  hy_rec *r = REC(c, seq_aux, logits, cut.count);
 
+  r->n_in = cut.count ? 2 : 1;
   r->attr.top_k = top_k;
   r->attr.scale = coef;
-  r->attr.seq_start = c->batch->seq_start;
-  r->attr.pad = c->batch->pad;
+  r->attr.token0 = hy_token_at(c, n);
+  r->attr.seq_start = c->batch->seq_start + r->attr.token0;
+  r->attr.pad = padding(c, n);
+  r->attr.doc = cut.doc;
   r->attr.n_docs = c->batch->n_docs;
   r->attr.value = value;
   /* factor of P by document (in the row of its first token) and expert */

@@ -107,28 +107,43 @@ typedef struct {
   hy_tensor *weight;    /* (T, top_k), with gradient */
   const int32_t *idx;   /* (T, top_k), ascending experts */
   const int32_t *count; /* (n_experts) tokens sent, padding left out */
+  const float *margin;  /* (1): smallest distance of a choice from another one,
+                           over tokens that are not padding */
+  /* Rows with choices in any number: those of row r are list[r] ..
+   * list[r+1]-1 of    * idx (n) and weight (n, 1). NULL: top_k for each, as
+   * above. */
+  const int32_t *list;
 } hy_route;
 
 /** Sigmoid router. Experts are chosen by score + bias (limited to the best
  *  topk_group of n_group groups, ranked by the sum of their two best), the
  *  weight is the plain score, divided by the sum of the chosen + 1e-20 if
- *  norm, times scaling. Ties go to the lower expert.
+ *  norm, times scaling. Ties go to the lower expert. The margin is that between
+ *  the last score + bias chosen and the best one left, and the same for groups.
  *  \param logits (T, n_experts), fp32  \param bias (n_experts), no gradient
  *  Source: DeepSeek-V3, arXiv:2412.19437, section 2.1.2. */
 hy_route hy_router(hy_ctx *c, hy_tensor *logits, hy_tensor *bias, int64_t top_k,
                    int64_t n_group, int64_t topk_group, int norm,
                    float scaling);
 
+typedef struct hy_travel hy_travel; /* which rows travel; region_ep.c */
+
 typedef struct {
-  hy_tensor *x;          /* (T top_k, D), rows sorted by expert */
-  const int32_t *offset; /* (n_experts + 1) */
-  const int32_t *pos;    /* (T, top_k): row of each choice */
+  hy_tensor *x;            /* (choices, D), rows sorted by expert */
+  const int32_t *offset;   /* (n_experts + 1) */
+  const int32_t *pos;      /* row of x of each choice */
+  const int32_t *list;     /* (n_row + 1), as in hy_route */
+  int64_t n_row;           /* rows that were copied */
+  int64_t n_token;         /* own tokens */
+  hy_tensor *weight;       /* of each choice, as in hy_route */
+  const hy_travel *travel; /* NULL: the rows are this rank's own */
 } hy_dispatched;
 
-/** Copy each token's row to the experts it chose (op permute). */
+/** Copy each row of x to the experts it chose (op permute). */
 hy_dispatched hy_permute(hy_ctx *c, hy_tensor *x, const hy_route *route,
                          int64_t n_experts);
-/** y[t] = sum_k weight[t,k] rows[pos[t,k]]. */
+/** y[t] = sum over its choices i of weight[i] rows[pos[i]].
+ *  \return (n_row, D) */
 hy_tensor *hy_unpermute(hy_ctx *c, hy_tensor *rows, const hy_dispatched *d,
                         hy_tensor *weight);
 
@@ -136,10 +151,20 @@ hy_tensor *hy_unpermute(hy_ctx *c, hy_tensor *rows, const hy_dispatched *d,
  *    coef E/(K n^2) sum_e count_e sum_t P[t,e], summed over documents of n
  *    real tokens and divided by the batch's n_docs;
  *  P = scores / their sum over experts, count from the top-k of the plain
- *  scores. Padding counts nowhere.
+ *  scores. Padding counts nowhere. Of documents that are cut (batch->doc),
+ *  count and n are summed over the ranks, sum_t P over own tokens only: *value
+ *  is this rank's part. Collective over grid->seq if it has several ranks.
  *  Source: DeepSeek-V3, arXiv:2412.19437, section 2.1.2 (equations 17-20). */
 void hy_seq_aux(hy_ctx *c, hy_tensor *logits, int64_t top_k, float coef,
                 double *value);
+
+/** Of each cut document d: how often the tokens here have each expert in the
+ *  top-k of their plain scores, and in the last column how many tokens they
+ *  are, padding left out.
+ *  \param doc  (T) number of the document of each token, -1: not cut
+ *  \return (n_docs, n_experts + 1), without gradient */
+hy_tensor *hy_seq_count(hy_ctx *c, hy_tensor *logits, int64_t top_k,
+                        const int32_t *doc, int64_t n_docs);
 
 /** What a part of the vocabulary knows of the cross-entropy: row t is the
  *  largest logit, the sum of exp(logit - largest) as two floats that add up,

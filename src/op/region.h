@@ -45,11 +45,24 @@ hy_tensor *hy_share_stat(hy_ctx *c, hy_tensor *logits, const int32_t *target,
  *  n (r + 1) / size - 1 of n. Inference only. grid->tp. */
 hy_tensor *hy_gather_cols(hy_ctx *c, hy_tensor *x, int64_t n);
 
-/** Tokens to the experts they chose, and back with their weights. grid->ep. */
+/** Tokens to the experts they chose, and back with their weights. With ep a
+ *  token's row goes once to each rank that holds some of its experts; that rank
+ *  returns the weighted sum of them, and the sums are added in rank order.
+ *  \param x  (T, D), on each rank its own tokens, any number of them
+ *  \return .x: rows for the experts of this rank; the rest is for hy_combine.
+ *  A dry backend takes the sizes that an even routing is expected to give, or
+ *  with c->worst the largest that any routing can. grid->ep. */
 hy_dispatched hy_dispatch(hy_ctx *c, hy_tensor *x, const hy_route *route,
                           int64_t n_experts);
-hy_tensor *hy_combine(hy_ctx *c, hy_tensor *rows, const hy_dispatched *d,
-                      hy_tensor *weight);
+hy_tensor *hy_combine(hy_ctx *c, hy_tensor *rows, const hy_dispatched *d);
+
+/** Counts of the documents that are cut over ranks, for hy_seq_aux.
+ *  grid->seq. */
+typedef struct {
+  hy_tensor *count;   /* hy_seq_count, summed; NULL: no document is cut */
+  const int32_t *doc; /* (T) */
+} hy_cut_docs;
+hy_cut_docs hy_sum_docs(hy_ctx *c, hy_tensor *logits, int64_t top_k);
 
 /** Inputs of the convolution before the first token: from the cache in
  *  generation, else NULL (documents start from nothing). grid->cp. */

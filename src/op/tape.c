@@ -53,11 +53,19 @@ hy_ctx_reserve(hy_ctx *c, const hy_ctx *plan)
     err = hy_arena_new(&c->turn[i], plan->turn[i].name, plan->turn[i].peak);
   if (!err)
     err = hy_arena_new(&c->host, plan->host.name, plan->host.peak);
-  c->planned = plan->cost;
-  memcpy(c->sent, plan->sent, sizeof c->sent);
+  hy_ctx_expect(c, plan);
   c->tape.max = plan->tape.max;
   c->tape.rec = hy_malloc((size_t)c->tape.max * sizeof *c->tape.rec);
   return err;
+}
+
+void
+hy_ctx_expect(hy_ctx *c, const hy_ctx *plan)
+{
+  c->planned = plan->cost;
+  memcpy(c->sent, plan->sent, sizeof c->sent);
+  c->expected = plan->act.peak + plan->turn[0].peak + plan->turn[1].peak +
+                plan->host.peak;
 }
 
 void
@@ -403,4 +411,11 @@ hy_count(hy_ctx *c, const int32_t *count, int64_t n)
   if (c->count && !c->be->dry)
     for (int64_t e = 0; e < n; e++)
       c->count[c->layer * n + e] += count[e];
+}
+
+void
+hy_margin(hy_ctx *c, const float *margin)
+{
+  if (c->margin && !c->be->dry && *margin < *c->margin)
+    *c->margin = *margin;
 }

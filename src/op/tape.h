@@ -66,6 +66,10 @@ typedef struct {
   const int32_t *offset;  /* (n_experts + 1): rows of each expert */
   const int32_t *pos;     /* (n_tokens, top_k): row of each choice */
   const int32_t *idx;     /* (n_tokens, top_k): experts, ascending */
+  const int32_t *list;    /* (rows + 1): choices of each row; NULL: top_k */
+  const int32_t *doc;     /* (n_tokens): cut document of each; NULL: none */
+  int64_t token0;         /* of the batch, that row 0 is */
+  const struct hy_travel *travel; /* of rows between ranks of experts */
   double n_docs;
   int64_t seq_len;
   double *value; /* where a loss adds its value */
@@ -147,6 +151,9 @@ struct hy_ctx {
   double *aux;             /* sum of the balance losses; NULL: none wanted */
   float aux_scale; /* 1/depths inside a prediction block used by them all */
   int64_t *count;  /* (n_layers, n_experts) tokens routed, or NULL */
+  float *margin;   /* smallest margin of a router so far, or NULL */
+  int worst;       /* dry: plan for the worst routing, not the expected */
+  size_t expected; /* bytes of all arenas by the plan */
   /* shows named intermediate results (compare, monitors); may be NULL */
   void (*watch)(void *arg, int64_t layer, const char *name, const hy_tensor *t,
                 unsigned axis);
@@ -161,6 +168,9 @@ void hy_ctx_init(hy_ctx *c, const hy_backend *be, const hy_grid *grid,
 /** Arenas of the sizes that `plan` (a context of the dry backend that ran the
  *  same program) has found. 0 or HY_ERES. Not collective. */
 int hy_ctx_reserve(hy_ctx *c, const hy_ctx *plan);
+/** Take costs, bytes sent and memory expected from another plan than the one
+ *  that sized the arenas (routing decides with ep). */
+void hy_ctx_expect(hy_ctx *c, const hy_ctx *plan);
 void hy_ctx_free(hy_ctx *c);
 
 /** Forget all records and activations: the start of a micro-batch. */
@@ -207,5 +217,7 @@ void hy_watch_i32(hy_ctx *c, const char *name, const int32_t *v, int64_t rows,
 
 /** Add n counts to those of the current layer, if they are wanted. */
 void hy_count(hy_ctx *c, const int32_t *count, int64_t n);
+/** Keep the smallest margin, if it is wanted. */
+void hy_margin(hy_ctx *c, const float *margin);
 
 #endif

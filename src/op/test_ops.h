@@ -58,6 +58,23 @@ ops_sigmoid(double x)
   return 1.0 / (1.0 + exp(-x));
 }
 
+/** The k largest of v[0..n), ascending; of equal values the first. */
+static inline void
+ops_largest(const double *v, int64_t n, int64_t k, int32_t *out)
+{
+  int64_t found = 0;
+
+  for (int64_t e = 0; e < n; e++) {
+    int64_t better = 0;
+
+    for (int64_t o = 0; o < n; o++)
+      better += v[o] > v[e] || (v[o] == v[e] && o < e);
+    if (better < k)
+      out[found++] = (int32_t)e;
+  }
+  assert_true(found == k);
+}
+
 #define OPS_DIM(...)                                                           \
   (int)(sizeof((int64_t[]){__VA_ARGS__}) / sizeof(int64_t)), (const int64_t[]) \
   {                                                                            \

@@ -1,22 +1,5 @@
-/* test_ops_moe.c: cases of routing, its copies and the balance loss. */
+/* test_ops_moe.c: cases of routing and its copies. */
 #include "op/test_ops.h"
-
-/* The k largest of v[0..n), ascending; of equal values the first. */
-static void
-largest(const double *v, int64_t n, int64_t k, int32_t *out)
-{
-  int64_t found = 0;
-
-  for (int64_t e = 0; e < n; e++) {
-    int64_t better = 0;
-
-    for (int64_t o = 0; o < n; o++)
-      better += v[o] > v[e] || (v[o] == v[e] && o < e);
-    if (better < k)
-      out[found++] = (int32_t)e;
-  }
-  assert_true(found == k);
-}
 
 /* --- router -------------------------------------------------------------- */
 
@@ -36,7 +19,7 @@ drop_groups(double *v, int64_t n, int64_t n_group, int64_t keep)
     }
     best[g] = top[0] + (size > 1 ? top[1] : 0.0);
   }
-  largest(best, n_group, keep, kept);
+  ops_largest(best, n_group, keep, kept);
   for (int64_t g = 0; g < n_group; g++) {
     int in = 0;
 
@@ -62,9 +45,37 @@ choices(const ops_case *s)
              (double)hy_f32(s->in[1])[e];
     if (s->a.n_group > 1)
       drop_groups(v, n, s->a.n_group, s->a.topk_group);
-    largest(v, n, k, idx + t * k);
+    ops_largest(v, n, k, idx + t * k);
   }
   return idx;
+}
+
+/* Smallest distance of the last expert chosen from the best one left. */
+static double
+margin(const ops_case *s)
+{
+  const hy_tensor *x = s->in[0];
+  int64_t n = hy_cols(x), k = s->a.top_k;
+  double least = INFINITY;
+
+  for (int64_t t = 0; t < x->dim[0]; t++) {
+    const int32_t *idx = s->a.idx + t * k;
+    double last = INFINITY, next = -INFINITY;
+
+    for (int64_t e = 0; e < n; e++) {
+      double v = ops_sigmoid((double)hy_f32(x)[t * x->ld + e]) +
+                 (double)hy_f32(s->in[1])[e];
+      int in = 0;
+
+      for (int64_t j = 0; j < k; j++)
+        in |= idx[j] == e;
+      last = in ? fmin(last, v) : last;
+      next = in ? next : fmax(next, v);
+    }
+    if (!(s->batch.pad && s->batch.pad[t]))
+      least = fmin(least, last - next);
+  }
+  return least;
 }
 
 static hy_tensor *
@@ -77,6 +88,8 @@ call_router(hy_ctx *c, ops_case *s, hy_tensor **in)
   if (c->be->dry)
     return r.weight;
   assert_memory_equal(r.idx, s->a.idx, (size_t)(T * k) * sizeof *r.idx);
+  assert_true(s->a.n_group > 1 || fabs((double)*r.margin - margin(s)) < 1e-6 ||
+              (isinf(*r.margin) && isinf(margin(s))));
   for (int64_t e = 0; e < n; e++) {
     int32_t want = 0;
 
@@ -178,11 +191,14 @@ ops_router(void)
 
 enum { N_EXPERTS = 6 };
 
-/* How tokens choose: at random, all the same, or by turns. */
+/* How rows choose: at random, all the same, or by turns. A row has top_k
+ * choices, or with at[] the lists' numbers. */
 static int32_t *
-make_idx(int64_t T, int64_t k, int kind)
+make_idx(const ops_case *s, int64_t T, int kind)
 {
-  int32_t *idx = test_alloc((size_t)(T * k), sizeof *idx);
+  const int32_t *at = s->a.list;
+  int32_t *idx = test_alloc((size_t)(T * N_EXPERTS), sizeof *idx);
+  int64_t k = s->a.top_k;
   double v[N_EXPERTS];
 
   for (int64_t t = 0; t < T; t++) {
@@ -190,9 +206,42 @@ make_idx(int64_t T, int64_t k, int kind)
       v[e] = kind == 0   ? test_random()
              : kind == 1 ? (double)(e == 4) * 2.0 + (double)(e == 1)
                          : (double)((e + t) % N_EXPERTS);
-    largest(v, N_EXPERTS, k, idx + t * k);
+    if (at)
+      ops_largest(v, N_EXPERTS, at[t + 1] - at[t], idx + at[t]);
+    else
+      ops_largest(v, N_EXPERTS, k, idx + t * k);
   }
   return idx;
+}
+
+/* Lists of 0 to 3 choices. */
+static int32_t *
+make_lists(int64_t T)
+{
+  int32_t *at = test_alloc((size_t)T + 1, sizeof *at);
+
+  for (int64_t t = 0; t < T; t++)
+    at[t + 1] = at[t] + (int32_t)((t * 5 + 2) % 4);
+  return at;
+}
+
+static int64_t
+n_choices(const ops_case *s, int64_t T)
+{
+  return s->a.list ? s->a.list[T] : T * s->a.top_k;
+}
+
+/* Row that choice i is of. */
+static int64_t
+row_of(const ops_case *s, int64_t i)
+{
+  int64_t t = 0;
+
+  if (!s->a.list)
+    return i / s->a.top_k;
+  while (s->a.list[t + 1] <= i)
+    t++;
+  return t;
 }
 
 /* Row of each choice: sorted by expert, tokens in order inside one. */
@@ -214,13 +263,15 @@ make_pos(const int32_t *idx, int64_t n_choice, int32_t *offset)
 static hy_tensor *
 call_permute(hy_ctx *c, ops_case *s, hy_tensor **in)
 {
-  hy_tensor w = {.n_dim = 2, .dim = {in[0]->dim[0], s->a.top_k, 1, 1}};
-  hy_route route = {&w, s->a.idx, NULL};
+  int64_t n = n_choices(s, in[0]->dim[0]);
+  hy_tensor w = {
+      .n_dim = 2,
+      .dim = {s->a.list ? n : in[0]->dim[0], s->a.list ? 1 : s->a.top_k, 1, 1}};
+  hy_route route = {.weight = &w, .idx = s->a.idx, .list = s->a.list};
   hy_dispatched d = hy_permute(c, in[0], &route, N_EXPERTS);
-  size_t n = (size_t)(in[0]->dim[0] * s->a.top_k);
 
   if (!c->be->dry) {
-    assert_memory_equal(d.pos, s->a.pos, n * sizeof *d.pos);
+    assert_memory_equal(d.pos, s->a.pos, (size_t)n * sizeof *d.pos);
     assert_memory_equal(d.offset, s->a.offset,
                         (N_EXPERTS + 1) * sizeof *d.offset);
   }
@@ -230,17 +281,20 @@ call_permute(hy_ctx *c, ops_case *s, hy_tensor **in)
 static void
 naive_permute(const ops_case *s, double *y)
 {
-  int64_t n = hy_cols(s->in[0]), k = s->a.top_k;
+  int64_t n = hy_cols(s->in[0]);
 
-  for (int64_t i = 0; i < s->in[0]->dim[0] * k; i++)
+  for (int64_t i = 0; i < n_choices(s, s->in[0]->dim[0]); i++)
     for (int64_t j = 0; j < n; j++)
-      y[s->a.pos[i] * n + j] = s->x[0][i / k * n + j];
+      y[s->a.pos[i] * n + j] = s->x[0][row_of(s, i) * n + j];
 }
 
 static hy_tensor *
 call_combine(hy_ctx *c, ops_case *s, hy_tensor **in)
 {
-  hy_dispatched d = {in[0], s->a.offset, s->a.pos};
+  hy_dispatched d = {.offset = s->a.offset,
+                     .pos = s->a.pos,
+                     .list = s->a.list,
+                     .n_row = s->batch.n_tokens};
 
   return hy_unpermute(c, in[0], &d, in[1]);
 }
@@ -248,13 +302,38 @@ call_combine(hy_ctx *c, ops_case *s, hy_tensor **in)
 static void
 naive_combine(const ops_case *s, double *y)
 {
-  int64_t n = hy_cols(s->in[0]), k = s->a.top_k;
+  int64_t n = hy_cols(s->in[0]);
 
-  for (int64_t i = 0; i < s->n_out; i++) {
+  for (int64_t i = 0; i < s->n_out; i++)
     y[i] = 0.0;
-    for (int64_t j = i / n * k; j < (i / n + 1) * k; j++)
-      y[i] += s->x[1][j] * s->x[0][s->a.pos[j] * n + i % n];
-  }
+  for (int64_t i = 0; i < n_choices(s, s->batch.n_tokens); i++)
+    for (int64_t j = 0; j < n; j++)
+      y[row_of(s, i) * n + j] += s->x[1][i] * s->x[0][s->a.pos[i] * n + j];
+}
+
+/* k = 0: lists. */
+static void
+copies_case(int combine, int64_t T, int64_t k, int kind)
+{
+  ops_case *s = ops_new(T);
+  int32_t *offset = test_alloc(N_EXPERTS + 1, sizeof *offset);
+  int64_t n;
+
+  s->a.top_k = k;
+  s->a.list = k ? NULL : make_lists(T);
+  n = n_choices(s, T);
+  ops_rows(s, combine ? n : T, 5, -1, 1);
+  if (combine)
+    ops_rows(s, k ? T : n, k ? k : 1, -1, 1);
+  s->view[0] = 1;
+  s->a.idx = make_idx(s, T, kind);
+  s->a.pos = make_pos(s->a.idx, n, offset);
+  s->a.offset = offset;
+  s->n_out = combine ? T * 5 : n * 5;
+  s->call = combine ? call_combine : call_permute;
+  s->naive = combine ? naive_combine : naive_permute;
+  ops_check(s);
+  test_release();
 }
 
 static void
@@ -263,26 +342,9 @@ copies(int combine)
   static const int64_t sizes[] = {0, 1, 7, 20};
 
   for (int i = 0; i < 4; i++)
-    for (int64_t k = 1; k <= 3; k++)
-      for (int kind = 0; kind < 3; kind++) {
-        int64_t T = sizes[i];
-        ops_case *s = ops_new(T);
-        int32_t *offset = test_alloc(N_EXPERTS + 1, sizeof *offset);
-
-        ops_rows(s, combine ? T * k : T, 5, -1, 1);
-        if (combine)
-          ops_rows(s, T, k, -1, 1);
-        s->view[0] = 1;
-        s->a.top_k = k;
-        s->a.idx = make_idx(T, k, kind);
-        s->a.pos = make_pos(s->a.idx, T * k, offset);
-        s->a.offset = offset;
-        s->n_out = combine ? T * 5 : T * k * 5;
-        s->call = combine ? call_combine : call_permute;
-        s->naive = combine ? naive_combine : naive_permute;
-        ops_check(s);
-        test_release();
-      }
+    for (int64_t k = 0; k <= 3; k++)
+      for (int kind = 0; kind < 3; kind++)
+        copies_case(combine, sizes[i], k, kind);
 }
 
 void
@@ -295,84 +357,4 @@ void
 ops_combine(void)
 {
   copies(1);
-}
-
-/* --- balance loss -------------------------------------------------------- */
-
-static hy_tensor *
-call_seq_aux(hy_ctx *c, ops_case *s, hy_tensor **in)
-{
-  hy_seq_aux(c, in[0], s->a.top_k, s->a.scale, &s->value);
-  return NULL;
-}
-
-/* The tokens first .. end-1 are one document. */
-static double
-document_aux(const ops_case *s, int64_t first, int64_t end)
-{
-  int64_t n = hy_cols(s->in[0]), k = s->a.top_k, n_real = 0;
-  double sum[16] = {0}, load[16] = {0}, score[16], all = 0.0;
-  int32_t idx[16];
-
-  for (int64_t t = first; t < end; t++) {
-    double total = 0.0;
-
-    if (s->batch.pad[t])
-      continue;
-    n_real++;
-    for (int64_t e = 0; e < n; e++)
-      total += score[e] = ops_sigmoid(s->x[0][t * n + e]);
-    largest(score, n, k, idx);
-    for (int64_t j = 0; j < k; j++)
-      load[idx[j]] += 1.0;
-    for (int64_t e = 0; e < n; e++)
-      sum[e] += score[e] / total;
-  }
-  for (int64_t e = 0; e < n; e++)
-    all += sum[e] * load[e];
-  return n_real == 0 ? 0.0
-                     : all * (double)s->a.scale * (double)n /
-                           (double)(k * n_real * n_real);
-}
-
-static void
-naive_seq_aux(const ops_case *s, double *value)
-{
-  int64_t T = s->batch.n_tokens, first = 0;
-
-  *value = 0.0;
-  for (int64_t t = 1; t <= T; t++)
-    if (t == T || s->batch.seq_start[t] != s->batch.seq_start[first]) {
-      *value += document_aux(s, first, t) / s->batch.n_docs;
-      first = t;
-    }
-}
-
-void
-ops_seq_aux(void)
-{
-  static const int len[] = {7, 1, 4, 13}, whole[] = {1000};
-  static const int64_t sizes[] = {0, 1, 8, 33};
-
-  for (int i = 0; i < 4; i++)
-    for (int packed = 0; packed < 2; packed++)
-      for (int pad = 0; pad < 3; pad++) { /* none, some, a whole document */
-        ops_case *s = ops_new(sizes[i]);
-
-        ops_rows(s, sizes[i], 6, -2, 2);
-        s->batch.seq_start = packed ? test_docs(sizes[i], len, 4)
-                                    : test_docs(sizes[i], whole, 1);
-        s->batch.pad = test_alloc((size_t)sizes[i], 1);
-        for (int64_t t = 0; t < sizes[i]; t++)
-          s->batch.pad[t] = (pad == 1 && t % 4 == 3) || (pad == 2 && t >= 8);
-        s->batch.n_docs = 5;
-        s->view[0] = 1;
-        s->a.top_k = 2;
-        s->a.scale = 0.7f;
-        s->loss = 1.0;
-        s->call = call_seq_aux;
-        s->naive = naive_seq_aux;
-        ops_check(s);
-        test_release();
-      }
 }

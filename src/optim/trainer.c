@@ -22,6 +22,7 @@ hy_trainer_new(hy_trainer *t, hy_model *m, const hy_grid *grid, int n_threads,
   t->scratch = hy_malloc(HY_BUCKET * sizeof *t->scratch);
   t->count = hy_calloc(hy_update_n_count(m), sizeof *t->count);
   t->ctx.count = t->count;
+  t->ctx.margin = &t->margin;
   return err;
 }
 
@@ -62,9 +63,11 @@ mean_losses(hy_trainer *t, const hy_batch *b, hy_losses *l, hy_step_result *r)
 
   r->own_loss = l->ce;
   sum[0] = l->ce;
-  sum[1] = l->aux;
+  sum[1] = 0;
   memcpy(sum + 2, l->mtp, sizeof l->mtp);
   hy_sum_f64(&t->grid->dp_cp, sum, HY_AHEAD_MAX + 2);
+  sum[1] = l->aux; /* of this rank's slice of the tokens */
+  hy_sum_f64(&t->grid->world, sum + 1, 1);
   r->loss = sum[0] / fmax(b->n_target, 1);
   r->aux = sum[1];
   for (int k = 0; k < HY_AHEAD_MAX; k++)

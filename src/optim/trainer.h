@@ -13,6 +13,7 @@ typedef struct {
   hy_adamw opt;
   float *scratch; /* HY_BUCKET floats for the sums */
   int64_t *count; /* (n_layer_all, n_experts) tokens routed in this step */
+  float margin;   /* smallest of this step's routers here */
 } hy_trainer;
 
 typedef struct {
@@ -23,6 +24,8 @@ typedef struct {
   double tokens;            /* that are not padding, over all ranks */
   double own_loss;          /* sum over the targets of this rank alone */
   double max_vio;           /* largest max/mean - 1 of tokens per expert */
+  double margin;            /* smallest distance by which any token chose its
+                               experts; INFINITY: it had no choice */
 } hy_step_result;
 
 /* Where the micro-batches of a step come from. */

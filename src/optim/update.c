@@ -20,6 +20,7 @@ hy_update_begin(hy_trainer *t, int64_t n_micro)
   for (int i = 0; i < p->n; i++) /* the first backward replaces */
     p->ref[i].t.has = 0;
   memset(t->count, 0, hy_update_n_count(t->model) * sizeof *t->count);
+  t->margin = INFINITY;
 }
 
 /* A parameter that no backward has reached has the gradient 0. */
@@ -105,6 +106,7 @@ update_biases(hy_trainer *t, hy_step_result *r)
     return;
   hy_sum_i64(&t->grid->world, t->count, (int)hy_update_n_count(m));
   r->max_vio = max_vio(m, t->count);
+  r->margin = hy_min_f64(&t->grid->world, (double)t->margin);
   if (m->cfg->bias_rate > 0)
     hy_bias_update(&m->params, t->count, m->cfg->bias_rate);
 }
