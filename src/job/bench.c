@@ -144,8 +144,9 @@ bench_run(hy_deck *d, const hy_grid *grid)
     return err;
   hy_params_init(&model.params, (uint64_t)d->job.seed);
   err = hy_trainer_new(&t, &model, grid, n_threads, d->data.micro_batch,
-                       d->data.seq_len, HY_WS_TRAIN);
-  flops = (t.ctx.planned.fwd + t.ctx.planned.bwd) /
+                       d->data.seq_len, HY_WS_TRAIN,
+                       d->data.global_batch / d->data.micro_batch);
+  flops = (t.ctx->planned.fwd + t.ctx->planned.bwd) /
           (double)(d->data.micro_batch * d->data.seq_len);
   printf("parameters %lld  FLOP/token %.3e  threads %d  BLAS kernels %s\n",
          (long long)hy_plan_n_params(&model.plan), flops, n_threads,

@@ -209,18 +209,22 @@ static int
 summary(hy_train *r, double seconds)
 {
   const hy_deck *d = r->deck;
-  const hy_ctx *c = &r->trainer.ctx;
+  const hy_pipe *p = &r->trainer.pipe;
+  size_t used = 0, planned = 0;
   int err = HY_OK;
 
   if (r->grid->world.rank != 0)
     return HY_OK;
+  for (int i = 0; i < p->n_ctx; i++) {
+    used += hy_workspace_bytes(&p->ctx[i]);
+    planned += hy_workspace_planned(&p->ctx[i]);
+  }
   printf("done: %lld steps, %lld tokens, %.1f s\n", (long long)r->step,
          (long long)r->tokens, seconds);
   printf("memory of rank 0: arenas %.1f MiB used of %.1f MiB planned, weights "
          "and optimizer %.1f MiB, process %.1f MiB of which %.1f MiB before "
          "the model\n",
-         (double)hy_workspace_bytes(c) / (1 << 20),
-         (double)hy_workspace_planned(c) / (1 << 20),
+         (double)used / (1 << 20), (double)planned / (1 << 20),
          (double)r->model_bytes / (1 << 20), hy_mem_peak() * 1024,
          r->base_mem * 1024);
   if (r->valid)

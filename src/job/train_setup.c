@@ -111,7 +111,6 @@ make_model(hy_train *r)
 {
   hy_deck *d = r->deck;
   int what = HY_WS_TRAIN | (r->valid ? HY_WS_VALID : 0);
-  const hy_ctx *c = &r->trainer.ctx;
   int err = hy_model_new(&r->model, &d->model, r->grid, 1);
 
   if (err)
@@ -119,11 +118,22 @@ make_model(hy_train *r)
   r->model_bytes =
       sizeof(float) * (r->model.params.n_total + 3 * r->model.params.n_weight);
   err = hy_trainer_new(&r->trainer, &r->model, r->grid, r->n_threads,
-                       d->data.micro_batch, r->seq_len, what);
-  r->flops_per_token = (c->planned.fwd + c->planned.bwd) /
-                       (double)(d->data.micro_batch * r->seq_len);
+                       d->data.micro_batch, r->seq_len, what,
+                       hy_loader_n_micro(r->train));
   hy_adamw_set(&r->trainer.opt, &d->optim);
   return err;
+}
+
+/* Those who share a row do its work together. */
+static void
+count_flops(hy_train *r)
+{
+  const hy_cost *k = &r->trainer.ctx->planned;
+  double flops = k->fwd + k->bwd;
+
+  hy_sum_f64(&r->grid->seq, &flops, 1);
+  hy_sum_f64(&r->grid->pp, &flops, 1);
+  r->flops_per_token = flops / (double)(r->deck->data.micro_batch * r->seq_len);
 }
 
 /* Data are a function of (seed, step, global_batch): a resumed run must agree
@@ -305,6 +315,8 @@ hy_train_setup(hy_train *r, hy_deck *deck, const hy_grid *grid)
   hy_plan_free(&plan);
   if (!err)
     err = hy_agree(world, make_model(r));
+  if (!err)
+    count_flops(r);
   if (!err)
     err = load_weights(r, resume);
   if (!err)

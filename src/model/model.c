@@ -7,6 +7,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <string.h>
 
 static int
 model_new(hy_model *m, const hy_cfg *cfg, const hy_grid *grid, int with_grad,
@@ -66,21 +67,42 @@ embed(hy_ctx *c, const hy_model *m, const int32_t *token)
   return hy_leave_tp(c, x);
 }
 
+/* What the first layer of this stage reads: the embedding, or what the stage
+ * before has sent. */
+static hy_tensor *
+stage_input(hy_ctx *c, const hy_model *m)
+{
+  const hy_batch *b = c->batch;
+  int64_t rows = c->seg ? b->n_tokens : hy_stream_rows(c->grid, b->n_tokens);
+  hy_tensor *x;
+
+  if (c->grid->pp.rank > 0)
+    return c->pipe.in = hy_from(c, c->pipe.from, rows, m->cfg->d_model);
+  hy_layer_begin(c, -1, HY_UNIT_EMBED, HY_UNIT_NONE);
+  x = embed(c, m, b->token);
+  hy_watch(c, "hidden.embed", x, 0);
+  return x;
+}
+
 hy_tensor *
 hy_model_trunk(hy_ctx *c, const hy_model *m)
 {
   const hy_plan *p = &m->plan;
+  const hy_comm *pp = &c->grid->pp;
   hy_tensor *x;
 
   c->weight = m->weight;
   c->depth = 0;
-  hy_layer_begin(c, -1, HY_UNIT_EMBED, HY_UNIT_NONE);
-  x = embed(c, m, c->batch->token);
-  hy_watch(c, "hidden.embed", x, 0);
-  for (int i = 0; i < p->n_layer; i++) {
+  x = stage_input(c, m);
+  for (int i = p->first[pp->rank]; i < p->first[pp->rank + 1]; i++) {
     hy_layer_begin(c, i, HY_UNIT_LAYER + i, HY_UNIT_NONE);
     x = p->layer[i].type->forward(c, &p->layer[i], x);
     hy_watch(c, "hidden", x, 0);
+  }
+  if (pp->rank < pp->size - 1) {
+    hy_keep(c, x); /* where its gradient will come */
+    c->pipe.out = x;
+    return NULL;
   }
   hy_layer_begin(c, -1, HY_UNIT_OUT, HY_UNIT_NONE);
   x = hy_rmsnorm(c, x, m->weight[p->norm_f], (float)m->cfg->norm_eps);
@@ -138,6 +160,22 @@ head_loss(hy_ctx *c, const hy_model *m, hy_tensor *h, const int32_t *target,
 }
 
 void
+hy_losses_sum(hy_losses *l, const hy_grid *grid)
+{
+  double sum[HY_AHEAD_MAX + 2] = {0};
+
+  sum[0] = l->aux;          /* each rank has its tokens' and its layers' part */
+  if (grid->tp.rank == 0) { /* the others repeat it */
+    sum[1] = l->ce;
+    memcpy(sum + 2, l->mtp, sizeof l->mtp);
+  }
+  hy_sum_f64(&grid->world, sum, HY_AHEAD_MAX + 2);
+  l->aux = sum[0];
+  l->ce = sum[1];
+  memcpy(l->mtp, sum + 2, sizeof l->mtp);
+}
+
+void
 hy_model_loss(hy_ctx *c, const hy_model *m, int with_mtp, hy_losses *l)
 {
   const hy_batch *b = c->batch;
@@ -147,6 +185,8 @@ hy_model_loss(hy_ctx *c, const hy_model *m, int with_mtp, hy_losses *l)
   c->aux = c->taping && with_mtp ? &l->aux : NULL;
   c->aux_scale = 1;
   h = hy_model_trunk(c, m);
+  if (!h)
+    return;
   if (n_depth)
     hy_keep(c, h); /* the head and depth 1 both read it */
   head_loss(c, m, h, b->target, b->weight, 1 / fmax(b->n_target, 1), &l->ce);

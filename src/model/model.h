@@ -28,8 +28,11 @@ int hy_model_plan(hy_model *m, const hy_cfg *cfg, const hy_grid *grid,
                   int with_grad);
 void hy_model_free(hy_model *m);
 
-/** Backbone and final norm over c->batch (token, seq_start or segments).
- *  \return (T, d_model). Regions inside are collective. */
+/** This stage's part of backbone and final norm over c->batch (token,
+ *  seq_start or segments). Stages but the first read c->pipe.from and set
+ *  c->pipe.in, all but the last set c->pipe.out.
+ *  \return (T, d_model), NULL unless this is the last stage. Regions inside are
+ *  collective. */
 hy_tensor *hy_model_trunk(hy_ctx *c, const hy_model *m);
 
 /** Output head. \param h (n, d_model) \return (n, this tp rank's share of the
@@ -44,5 +47,9 @@ hy_tensor *hy_model_logits(hy_ctx *c, const hy_model *m, hy_tensor *h);
  *  Source of MTP: DeepSeek-V3, arXiv:2412.19437, section 2.2; hidden of depth
  *  0 is the one behind the final norm. */
 void hy_model_loss(hy_ctx *c, const hy_model *m, int with_mtp, hy_losses *l);
+
+/** Sums of all ranks, each token and layer once, the same bits everywhere.
+ *  Collective over grid->world. */
+void hy_losses_sum(hy_losses *l, const hy_grid *grid);
 
 #endif

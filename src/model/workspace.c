@@ -1,4 +1,5 @@
 #include "model/workspace.h"
+#include "model/pipe.h"
 #include "op/op.h"
 
 #include <stdlib.h>
@@ -37,6 +38,7 @@ hy_workspace_plan(hy_ctx *plan, const hy_model *m, const hy_grid *grid,
 {
   hy_batch b = {.n_ahead = m->plan.n_depth};
   hy_losses l = {0};
+  hy_pending none = {0}; /* a dry grid only counts */
   hy_meter *meter;
 
   hy_ctx_init(plan, &hy_backend_plan, grid, n_threads,
@@ -55,7 +57,9 @@ hy_workspace_plan(hy_ctx *plan, const hy_model *m, const hy_grid *grid,
     *meter = (hy_meter){0};
     hy_ctx_reset(plan, 1);
     hy_model_loss(plan, m, 1, &l);
+    hy_pipe_send_on(plan, &none);
     hy_backward(plan);
+    hy_pipe_send_back(plan, &none);
   }
   for (int a = 0; a < HY_N_AXES; a++) {
     plan->sent[a] = meter->sent[a];

@@ -1,4 +1,8 @@
 #include "op/batch.h"
+#include "base/mem.h"
+
+#include <stdlib.h>
+#include <string.h>
 
 void
 hy_batch_ahead(hy_batch *b)
@@ -53,5 +57,88 @@ hy_cut_spans(hy_span *span, int64_t n_rows, int64_t seq_len, int cp, int rank,
                         .piece = p,
                         .before = at - doc};
     local += span[i].n;
+  }
+}
+
+void
+hy_batch_room(hy_batch *b, int64_t n_rows, int64_t seq_len, int cp, int cp_rank,
+              int n_ahead)
+{
+  size_t n;
+
+  *b = (hy_batch){.n_rows = n_rows, .seq_len = seq_len, .n_ahead = n_ahead};
+  b->n_tokens =
+      n_rows * (cp == 1 ? seq_len : hy_cut_tokens(seq_len, cp, cp_rank));
+  n = (size_t)b->n_tokens;
+  b->token = hy_calloc(n, sizeof *b->token);
+  b->target = hy_calloc(n, sizeof *b->target);
+  b->weight = hy_calloc(n, sizeof *b->weight);
+  b->seq_start = hy_calloc(n, sizeof *b->seq_start);
+  b->pad = hy_calloc(n, sizeof *b->pad);
+  b->doc = hy_calloc(n, sizeof *b->doc);
+  b->span = hy_calloc((size_t)(2 * n_rows), sizeof *b->span);
+  b->row_start = hy_calloc((size_t)(2 * cp * n_rows), sizeof *b->row_start);
+  for (int k = 0; k < n_ahead; k++) {
+    b->ahead[k].token = hy_calloc(n, sizeof *b->token);
+    b->ahead[k].target = hy_calloc(n, sizeof *b->target);
+    b->ahead[k].weight = hy_calloc(n, sizeof *b->weight);
+  }
+}
+
+void
+hy_batch_free(hy_batch *b)
+{
+  free(b->token);
+  free(b->target);
+  free(b->weight);
+  free(b->seq_start);
+  free(b->pad);
+  free(b->doc);
+  free((void *)(uintptr_t)b->span);
+  free((void *)(uintptr_t)b->row_start);
+  for (int k = 0; k < b->n_ahead; k++) {
+    free(b->ahead[k].token);
+    free(b->ahead[k].target);
+    free(b->ahead[k].weight);
+  }
+  *b = (hy_batch){0};
+}
+
+static void *
+column(const void *room, const void *from, int64_t n, size_t size)
+{
+  void *to = (void *)(uintptr_t)room;
+
+  if (!from)
+    return NULL;
+  if (n > 0)
+    memcpy(to, from, (size_t)n * size);
+  return to;
+}
+
+void
+hy_batch_copy(hy_batch *copy, const hy_batch *room, const hy_batch *from,
+              int cp)
+{
+  int64_t n = from->n_tokens;
+
+  *copy = *from;
+  copy->token = column(room->token, from->token, n, sizeof *copy->token);
+  copy->target = column(room->target, from->target, n, sizeof *copy->target);
+  copy->weight = column(room->weight, from->weight, n, sizeof *copy->weight);
+  copy->seq_start =
+      column(room->seq_start, from->seq_start, n, sizeof *copy->seq_start);
+  copy->pad = column(room->pad, from->pad, n, sizeof *copy->pad);
+  copy->doc = column(room->doc, from->doc, n, sizeof *copy->doc);
+  copy->span = column(room->span, from->span, from->n_span, sizeof *copy->span);
+  copy->row_start = column(room->row_start, from->row_start,
+                           from->n_rows * 2 * cp, sizeof *copy->row_start);
+  for (int k = 0; k < from->n_ahead; k++) {
+    copy->ahead[k].token =
+        column(room->ahead[k].token, from->ahead[k].token, n, sizeof(int32_t));
+    copy->ahead[k].target = column(room->ahead[k].target, from->ahead[k].target,
+                                   n, sizeof(int32_t));
+    copy->ahead[k].weight =
+        column(room->ahead[k].weight, from->ahead[k].weight, n, sizeof(float));
   }
 }

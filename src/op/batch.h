@@ -60,6 +60,16 @@ typedef struct {
  *  rows, before cp cuts them. */
 void hy_batch_ahead(hy_batch *b);
 
+/** Memory for a micro-batch of up to n_rows rows of seq_len tokens on this rank
+ *  of cp: all columns. Free it with hy_batch_free. */
+void hy_batch_room(hy_batch *room, int64_t n_rows, int64_t seq_len, int cp,
+                   int cp_rank, int n_ahead);
+void hy_batch_free(hy_batch *room);
+/** The same micro-batch with its columns in room; those that `from` lacks the
+ *  copy lacks too. */
+void hy_batch_copy(hy_batch *copy, const hy_batch *room, const hy_batch *from,
+                   int cp);
+
 /** First token of piece p of a row of seq_len tokens; p = 2 cp: its end. */
 static inline int64_t
 hy_cut_at(int64_t seq_len, int cp, int p)

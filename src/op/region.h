@@ -15,6 +15,10 @@ int64_t hy_token_first(const hy_ctx *c, int r);
  *  tokens, else the first of this rank's slice. For columns of the batch. */
 int64_t hy_token_at(const hy_ctx *c, int64_t rows);
 
+/** Rows of the residual stream of this rank, of n_tokens local tokens, in
+ *  training. */
+int64_t hy_stream_rows(const hy_grid *grid, int64_t n_tokens);
+
 /** Into a part of the layer where each tp rank has all tokens and its own
  *  features. Forward the same tokens (sp: those of all ranks), backward the
  *  sum of the ranks' gradients (sp: of the own slice). grid->tp. */

@@ -21,6 +21,14 @@ hy_token_at(const hy_ctx *c, int64_t rows)
   return rows == c->batch->n_tokens ? 0 : hy_token_first(c, c->grid->tp.rank);
 }
 
+int64_t
+hy_stream_rows(const hy_grid *grid, int64_t n_tokens)
+{
+  int64_t r = grid->tp.rank, size = grid->tp.size;
+
+  return grid->sp ? n_tokens * (r + 1) / size - n_tokens * r / size : n_tokens;
+}
+
 /* Generation has few tokens: it never cuts them between the regions. */
 static int
 sliced(const hy_ctx *c)

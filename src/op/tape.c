@@ -95,6 +95,7 @@ hy_ctx_reset(hy_ctx *c, int taping)
   c->taping = taping;
   c->layer = -1;
   c->segment = NULL;
+  c->pipe.in = c->pipe.out = NULL;
 }
 
 static hy_arena *
@@ -140,6 +141,16 @@ hy_shrink(hy_ctx *c, const hy_tensor *t, int64_t rows)
 {
   hy_arena_shrink(activations(c), t->data, hy_bytes(t->fmt, t->dim[0] * t->ld),
                   hy_bytes(t->fmt, rows * t->ld));
+}
+
+hy_tensor *
+hy_from(hy_ctx *c, float *data, int64_t rows, int64_t cols)
+{
+  hy_tensor *t = header(c, HY_F32, rows, cols);
+
+  t->data = data;
+  t->want = c->taping;
+  return t;
 }
 
 static float *
@@ -364,6 +375,8 @@ hy_backward(hy_ctx *c)
   c->cur = 0;
   hy_layers_end(c);
   enter_segment(c, c->segment);
+  if (c->pipe.out) /* its gradient has come from the stage behind */
+    c->pipe.out->has = 1;
   for (int i = c->tape.n - 1; i >= 0; i--) {
     hy_rec *r = c->tape.rec[i];
 

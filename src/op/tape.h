@@ -135,14 +135,20 @@ struct hy_ctx {
   const hy_segments *seg;
   struct hy_cache *cache;   /* generation: states by layer (op/cache.h) */
   hy_tensor *const *weight; /* parameters by spec index */
-  const hy_fetch *fetch;    /* NULL: all parameters are always there */
-  hy_rec *segment;          /* the last begun; NULL: none on this tape */
-  int in_use[2];            /* units that the forward pass holds; -1: none */
-  size_t unit_bytes;        /* of a planned context: buffers that fetch takes */
-  int64_t layer;   /* flat index, MTP layers behind the backbone; or -1 */
-  int depth;       /* 0 backbone, k: prediction depth k */
-  hy_cost planned; /* of the program that sized the arenas */
-  hy_cost cost;    /* of everything run since the caller cleared it */
+  /* what came from the pipeline stage before, where it lies, and what goes to
+   * the stage behind; NULL at the ends */
+  struct {
+    float *from;
+    hy_tensor *in, *out;
+  } pipe;
+  const hy_fetch *fetch; /* NULL: all parameters are always there */
+  hy_rec *segment;       /* the last begun; NULL: none on this tape */
+  int in_use[2];         /* units that the forward pass holds; -1: none */
+  size_t unit_bytes;     /* of a planned context: buffers that fetch takes */
+  int64_t layer;         /* flat index, MTP layers behind the backbone; or -1 */
+  int depth;             /* 0 backbone, k: prediction depth k */
+  hy_cost planned;       /* of the program that sized the arenas */
+  hy_cost cost;          /* of everything run since the caller cleared it */
   /* bytes this rank sends to others, by axis, of the program that sized the
    * arenas */
   double sent[HY_N_AXES];
@@ -183,6 +189,8 @@ hy_tensor *hy_cols_of(hy_ctx *c, hy_tensor *t, int64_t first, int64_t n);
 /** Keep only the first rows of t and give back the memory behind them; nothing
  *  happens when t is not the newest tensor. Nobody may read the rest again. */
 void hy_shrink(hy_ctx *c, const hy_tensor *t, int64_t rows);
+/** A tensor whose rows lie elsewhere; with its gradient wanted. */
+hy_tensor *hy_from(hy_ctx *c, float *data, int64_t rows, int64_t cols);
 /** A tensor that later layers read again: its gradient outlives the turn of
  *  the two arenas. Call it right after t was made. Training only. */
 void hy_keep(hy_ctx *c, hy_tensor *t);

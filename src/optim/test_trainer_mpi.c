@@ -22,7 +22,8 @@ static void
 open_trainer(hy_trainer *t, tiny *x, const hy_grid *g)
 {
   assert_int_equal(
-      hy_trainer_new(t, &x->m, g, 1, ROWS, LEN, HY_WS_TRAIN | HY_WS_VALID), 0);
+      hy_trainer_new(t, &x->m, g, 1, ROWS, LEN, HY_WS_TRAIN | HY_WS_VALID, 1),
+      0);
   t->opt.beta1 = 0.9;
   t->opt.beta2 = 0.95;
   t->opt.eps = 1e-3; /* else rounding of tiny gradients decides */

@@ -2,14 +2,15 @@
 #ifndef HYMN_OPTIM_TRAINER_H
 #define HYMN_OPTIM_TRAINER_H
 
-#include "model/model.h"
+#include "model/pipe.h"
 #include "optim/adamw.h"
 
 typedef struct {
   hy_model *model;
   const hy_grid *grid;
   int n_threads;
-  hy_ctx ctx;
+  hy_pipe pipe;
+  hy_ctx *ctx; /* (pipe.n_ctx) of the pipe */
   hy_adamw opt;
   float *scratch; /* HY_BUCKET floats for the sums */
   int64_t *count; /* (n_layer_all, n_experts) tokens routed in this step */
@@ -28,18 +29,11 @@ typedef struct {
                                experts; INFINITY: it had no choice */
 } hy_step_result;
 
-/* Where the micro-batches of a step come from. */
-typedef struct {
-  int64_t n_micro; /* the same on every rank */
-  /** Point b at micro-batch i. 0 or an error of this rank alone. */
-  int (*get)(void *arg, int64_t i, hy_batch *b);
-  void *arg;
-} hy_batch_source;
-
-/** Moments, arenas and buffers for micro-batches of n_rows rows; `what` as in
- *  workspace.h. 0 or HY_ERES. Not collective. */
+/** Moments, arenas and buffers for steps of n_micro micro-batches of n_rows
+ *  rows; `what` as in workspace.h. 0 or HY_ERES. Not collective. */
 int hy_trainer_new(hy_trainer *t, hy_model *m, const hy_grid *grid,
-                   int n_threads, int64_t n_rows, int64_t seq_len, int what);
+                   int n_threads, int64_t n_rows, int64_t seq_len, int what,
+                   int64_t n_micro);
 void hy_trainer_free(hy_trainer *t);
 
 /** Gradient of the global batch, clip, update number `step` (1-based) at this
