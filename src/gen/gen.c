@@ -75,6 +75,7 @@ new_workspace(hy_gen *g, const hy_grid *grid, int n_threads)
   plan.batch = &b;
   plan.seg = &seg;
   plan.cache = &g->cache;
+  plan.worst = 1; /* any routing must fit */
   run(&plan, g->model, g->last, g->cache.n_slots);
   hy_ctx_init(&g->ctx, &hy_backend_cpu, grid, n_threads, 0);
   err = hy_ctx_reserve(&g->ctx, &plan);
@@ -124,6 +125,16 @@ hy_gen_clear(hy_gen *g, int32_t slot)
       if (t->data)
         memset(hy_f32(t) + slot * t->ld, 0, hy_bytes(HY_F32, t->ld));
     }
+}
+
+/* Experts on several ranks: a call is one of all ranks of the stage. 1 while
+ * any of them has tokens. */
+static int
+together(const hy_gen *g, int busy)
+{
+  const hy_grid *grid = g->ctx.grid;
+
+  return grid->ep.size == 1 ? busy : (int)hy_max_i64(&grid->stage, busy);
 }
 
 /* One call of at most max_tokens tokens; logits of segment i go to row[i]. */
@@ -177,6 +188,7 @@ hy_gen_feed(hy_gen *g, int n_seq, const int32_t *slot, const int64_t *n,
     taken = now < rest ? taken + now : 0;
     i += taken == 0;
     if (g->start[n_seg] == g->max_tokens || i == n_seq) {
+      together(g, 1);
       call(g, n_seg, token, row);
       token += g->start[n_seg];
       n_seg = 0;
@@ -184,4 +196,11 @@ hy_gen_feed(hy_gen *g, int n_seq, const int32_t *slot, const int64_t *n,
   }
   free(row);
   return HY_OK;
+}
+
+void
+hy_gen_join(hy_gen *g)
+{
+  while (together(g, 0))
+    call(g, 0, NULL, NULL);
 }

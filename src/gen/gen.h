@@ -16,7 +16,7 @@ typedef struct {
   hy_cache cache;
   float *store;       /* memory of the caches */
   int64_t *len;       /* (n_slots) tokens so far */
-  int64_t max_tokens; /* of one call */
+  int64_t max_tokens; /* of one call, the same on all ranks of a stage */
   int64_t *start, *past;
   int32_t *slot, *last;
 } hy_gen;
@@ -34,10 +34,15 @@ void hy_gen_clear(hy_gen *g, int32_t slot);
  *  longer than a call are cut into several.
  *  \param token   all of them, one sequence after another
  *  \param logits  [out] (n_seq, vocab) behind the last token of each
- *  Collective over grid->tp. \return 0, HY_EDATA (a sequence outgrows
- *  max_len). */
+ *  Collective over grid->tp; with grid.ep over the ranks of a stage, which run
+ *  calls together: one that has nothing to feed has to be in hy_gen_join.
+ *  \return 0, HY_EDATA (a sequence outgrows max_len). */
 int hy_gen_feed(hy_gen *g, int n_seq, const int32_t *slot, const int64_t *n,
                 const int32_t *token, float *logits);
+
+/** After the last feed: with grid.ep take part in the calls of the other ranks
+ *  of the stage, without tokens, until all are here. Collective. */
+void hy_gen_join(hy_gen *g);
 
 typedef struct {
   double temperature; /* 0: greedy */

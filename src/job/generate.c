@@ -141,25 +141,27 @@ static int
 run_mine(generation *g)
 {
   const hy_deck *d = g->d;
-  int64_t lo = g->prompt.n * g->grid->dp.rank / g->grid->dp.size;
-  int64_t hi = g->prompt.n * (g->grid->dp.rank + 1) / g->grid->dp.size;
-  int64_t longest = 0,
-          n = d->generate.batch < hi - lo ? d->generate.batch : hi - lo;
+  int64_t dp = g->grid->dp.size, most = (g->prompt.n + dp - 1) / dp;
+  int64_t lo = g->prompt.n * g->grid->dp.rank / dp;
+  int64_t hi = g->prompt.n * (g->grid->dp.rank + 1) / dp;
+  int64_t longest = 0, n = d->generate.batch < most ? d->generate.batch : most;
   hy_sampler s = {d->generate.temperature, d->generate.top_k, d->generate.top_p,
                   hy_rng_key((uint64_t)d->job.seed, "generate")};
   hy_gen gen;
   int err;
 
-  if (n == 0)
-    return HY_OK;
   for (int64_t i = lo; i < hi; i++)
     if ((int64_t)g->prompt.id[i].n > longest)
       longest = (int64_t)g->prompt.id[i].n;
-  err = hy_gen_new(&gen, &g->model, g->grid, g->n_threads, n,
-                   longest + d->generate.max_new,
-                   n > CALL_TOKENS ? n : CALL_TOKENS);
-  for (int64_t i = lo; i < hi && !err; i += n)
-    err = run_batch(g, &gen, &s, i, hi - i < n ? hi - i : n);
+  err = hy_agree(&g->grid->world,
+                 hy_gen_new(&gen, &g->model, g->grid, g->n_threads, n,
+                            longest + d->generate.max_new,
+                            n > CALL_TOKENS ? n : CALL_TOKENS));
+  if (!err) {
+    for (int64_t i = lo; i < hi && !err; i += n)
+      err = run_batch(g, &gen, &s, i, hi - i < n ? hi - i : n);
+    hy_gen_join(&gen);
+  }
   hy_gen_free(&gen);
   return err;
 }

@@ -23,6 +23,13 @@ int hy_compare_forward(hy_compare *k, hy_bag *bag);
 int hy_compare_train(hy_compare *k, hy_bag *bag);
 int hy_compare_decode(hy_compare *k, hy_bag *bag);
 
+/** Of n_rows shared out over grid->dp, those of the rank that has most. */
+static inline int64_t
+hy_compare_most(const hy_compare *k, int64_t n_rows)
+{
+  return (n_rows + k->grid->dp.size - 1) / k->grid->dp.size;
+}
+
 /** Ids of the expected file as int32 of the given total size.
  *  \return NULL if there is no such tensor; else to be freed. */
 int32_t *hy_compare_ids(const hy_st *expected, const char *name, int64_t *n);

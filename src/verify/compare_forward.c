@@ -389,7 +389,8 @@ hy_compare_forward(hy_compare *k, hy_bag *bag)
   w.first = rows.first_row * rows.all.seq_len;
   if (!err)
     err = hy_workspace_new(&c, k->model, k->grid, k->n_threads,
-                           rows.mine.n_rows, rows.mine.seq_len, HY_WS_TRAIN);
+                           hy_compare_most(k, rows.all.n_rows),
+                           rows.mine.seq_len, HY_WS_TRAIN);
   err = hy_agree(&k->grid->world, err);
   if (!err) {
     c.watch = show;

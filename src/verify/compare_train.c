@@ -131,7 +131,8 @@ hy_compare_train(hy_compare *k, hy_bag *bag)
   if (!err)
     err = hy_agree(&k->grid->world,
                    hy_trainer_new(&t, k->model, k->grid, k->n_threads,
-                                  rows.mine, rows.seq_len, HY_WS_TRAIN, 1));
+                                  hy_compare_most(k, rows.n_rows), rows.seq_len,
+                                  HY_WS_TRAIN, 1));
   if (!err) {
     hy_adamw_set(&t.opt, &k->optim);
     err = run_steps(k, &t, &rows, token, dim[0], bag);
