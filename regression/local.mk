@@ -7,15 +7,18 @@ EXTRA_DIST += \
   regression/cli.sh \
   regression/compare-csv.awk \
   regression/decks.sh \
+  regression/decks/faults.nml \
   regression/decks/generate.nml \
   regression/decks/dense.nml \
   regression/decks/mlp.nml \
   regression/decks/prepare.nml \
   regression/decks/text.nml \
   regression/decks/tune.nml \
+  regression/faults.sh \
   regression/fixtures/README \
   regression/fixtures/books.jsonl \
   regression/fixtures/play.txt \
+  regression/kill.sh \
   regression/lib.sh \
   regression/list \
   regression/mpi-run \
@@ -85,6 +88,7 @@ EXTRA_DIST += \
   regression/resume.sh \
   regression/run-test \
   regression/setup.sh \
+  regression/soak.sh \
   regression/text.sh \
   regression/unit.sh \
   regression/weights.sh

@@ -21,9 +21,9 @@ struct hy_watcher {
   double awake;                /* when the thread last had been stopped */
   double put, stalled;         /* when the line was written; stalled since */
   double quiet;                /* no word on dead ranks before this time */
-  _Atomic int stop, catching, signal;
+  _Atomic int stop, signal;
   pthread_t thread;
-  int runs;
+  int runs, heeds;
 };
 
 /* Between two looks. */
@@ -46,6 +46,8 @@ hy_watcher_block(void)
 {
   sigset_t set;
 
+  signal(SIGTERM, SIG_DFL); /* whoever started this may have ignored them */
+  signal(SIGUSR1, SIG_DFL);
   watched_set(&set);
   pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
@@ -56,7 +58,7 @@ end_run(const char *text)
 {
   if (text)
     fprintf(stderr, "hymn: error: %s\n", text);
-  alarm(20); /* should MPI not come back */
+  alarm(10); /* should MPI not come back */
   MPI_Abort(MPI_COMM_WORLD, HY_ERES);
   _exit(HY_ERES);
 }
@@ -72,7 +74,7 @@ look_for_dead(hy_watcher *w, int all)
     return;
   if (!hy_node_speak(&w->node)) {
     /* another rank of the node ends the run; if it cannot, this one does */
-    if (hy_now() - w->node.missed[i] > 4 * signal_quiet)
+    if (hy_now() - w->node.missed[i] > 3 * signal_quiet)
       end_run(NULL);
     return;
   }
@@ -106,7 +108,7 @@ take_signal(hy_watcher *w, int sig)
   int none = 0;
 
   look_for_dead(w, 1); /* a launcher may send it because of one */
-  if (w->catching) {
+  if (w->heeds) {
     atomic_compare_exchange_strong(&w->signal, &none, sig);
     w->quiet = hy_now() + signal_quiet;
   } else {
@@ -225,15 +227,17 @@ within(double x, double lo, double hi)
 }
 
 hy_watcher *
-hy_watcher_new(const hy_grid *grid, const char *dir, double minutes)
+hy_watcher_new(const hy_grid *grid, const char *dir, double minutes, int heeds)
 {
   hy_watcher *w = hy_calloc(1, sizeof *w);
 
   w->meter = grid->meter;
+  w->heeds = heeds;
   w->limit = 60 * minutes;
   w->period = within(w->limit / 20, 0.5, 60);
   w->grace = within(w->limit / 10, 1, 60);
-  w->awake = w->put = hy_now();
+  w->awake = hy_now();
+  w->put = w->awake - w->period + within(w->period, 0, 2); /* soon, then so */
   if (gethostname(w->host, sizeof w->host - 1))
     strcpy(w->host, "?");
   hy_node_new(&w->node, &grid->world);
@@ -262,13 +266,6 @@ hy_watcher_free(hy_watcher *w)
   hy_node_free(&w->node);
   free(w->seen);
   free(w);
-}
-
-void
-hy_watcher_catch(hy_watcher *w)
-{
-  if (w)
-    w->catching = 1;
 }
 
 int

@@ -21,17 +21,15 @@ void hy_watcher_block(void);
  *                 written, never made before that
  *  \param minutes a call that waits longer ends the run with HY_ERES;
  *                 0: never
+ *  \param heeds   signals do not end the program; hy_watcher_signal tells of
+ *                 them
  *  Collective over grid->world. Cannot fail: what the system does not give
  *  (shared memory, a thread) is not watched. */
-hy_watcher *hy_watcher_new(const hy_grid *grid, const char *dir,
-                           double minutes);
+hy_watcher *hy_watcher_new(const hy_grid *grid, const char *dir, double minutes,
+                           int heeds);
 
 /** This rank goes on to its end in order; w may be NULL. Not collective. */
 void hy_watcher_free(hy_watcher *w);
-
-/** From here on a signal does not end the program: hy_watcher_signal tells of
- *  it. w may be NULL. Not collective. */
-void hy_watcher_catch(hy_watcher *w);
 
 /** The first signal that has come, 0 if none; w may be NULL. Other ranks may
  *  not have got it. Not collective. */

@@ -241,7 +241,8 @@ run_deck(hy_deck *deck, const hy_comm *world, int n, char **arg)
   if (!err) {
     grid.row_len = deck->data.seq_len;
     grid.watch = hy_watcher_new(&grid, deck->job.dir,
-                                job->patient ? 0 : deck->job.timeout_minutes);
+                                job->patient ? 0 : deck->job.timeout_minutes,
+                                job->heeds);
     err = job->run(deck, &grid);
     hy_watcher_free(grid.watch);
     hy_grid_free(&grid);

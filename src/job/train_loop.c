@@ -269,10 +269,7 @@ int
 hy_train_run(hy_deck *deck, const hy_grid *grid)
 {
   hy_train *r = hy_calloc(1, sizeof *r);
-  int err;
-
-  hy_watcher_catch(grid->watch);
-  err = hy_train_setup(r, deck, grid);
+  int err = hy_train_setup(r, deck, grid);
   if (!err)
     err = run_steps(r);
   hy_train_free(r);
