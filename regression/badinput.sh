@@ -86,13 +86,18 @@ model 'top_k' model.top_k=9
 model 'topk_group' model.n_group=2 model.topk_group=3
 model 'd_model' model.d_model=0
 model 'mtp_depths\|mtp_repeat' model.mtp_depths=2 model.mtp_repeat=.false.
-model 'grid.ep' grid.ep=2
-model 'grid.cp' grid.cp=2
-model 'grid.pp' grid.pp=2
-model "grid.tp=2.*'E'" grid.tp=2
-model 'k_proj.*1 pieces' model.pattern='*' model.n_kv_heads=1 grid.tp=2
-model 'in_proj.*1 pieces' model.pattern=M model.mamba_n_groups=1 grid.tp=2
-model 'd_ff\|tp' model.pattern=- model.d_ff=3 grid.tp=2
+model 'grid.ep=2.*model.n_experts=3' model.pattern=E model.n_experts=3 \
+  model.top_k=2 grid.ep=2
+model 'grid.tp=2.*model.n_heads=3' model.pattern='*' model.n_heads=3 \
+  model.n_kv_heads=1 grid.tp=2
+model 'grid.tp=2: neither.*model.n_kv_heads=3' model.pattern='*' \
+  model.n_heads=6 model.n_kv_heads=3 grid.tp=2
+model 'grid.tp=2.*model.mamba_n_heads=3' model.pattern=M \
+  model.mamba_n_heads=3 model.mamba_n_groups=1 grid.tp=2
+model 'grid.tp=2: neither.*model.mamba_n_groups=3' model.pattern=M \
+  model.mamba_n_heads=6 model.mamba_n_groups=3 grid.tp=2
+model 'grid.tp=2.*model.d_ff=3' model.pattern=- model.d_ff=3 grid.tp=2
+model 'grid.tp=2.*model.d_shared=3' model.pattern=E model.d_shared=3 grid.tp=2
 model '2 ranks.*grid.tp' model.pattern=- grid.tp=3
 bad_on 3 2 '3 ranks.*grid.tp' "$deck" model.pattern=- \
   grid.tp=2 job.dir=new/run

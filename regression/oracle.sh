@@ -46,16 +46,16 @@ for case in hybrid hybrid_packed mtp train decode; do
   one_case $case "$cases/$case" 3
 done
 
-# heads, groups and features cut over tp, alone and with dp
-for case in mamba_only mamba_dt_floor real_dims attn_mlp; do
+# heads, groups, features and the vocabulary cut over tp, tokens too, with dp
+# and with experts over ranks; 4 ranks share the 2 key heads and groups
+for case in mamba_only mamba_dt_floor real_dims attn_mlp plain_moe latent_moe \
+  hybrid hybrid_packed mtp train decode; do
   one_case $case "$cases/$case" 2 grid.tp=2
-  one_case $case "$cases/$case" 4 grid.tp=2
+  one_case $case "$cases/$case" 4 grid.tp=4 grid.sp=.true.
 done
-
-# rows cut over cp, alone and with tp
-one_case attn_mlp "$cases/attn_mlp" 2 grid.cp=2
-one_case attn_mlp "$cases/attn_mlp" 4 grid.cp=2 grid.tp=2
-one_case decode "$cases/decode" 2 grid.cp=2
+for case in hybrid_packed mtp train decode; do
+  one_case $case "$cases/$case" 4 grid.tp=2 grid.sp=.true. grid.ep=4
+done
 
 # any folder and any file; the other spelling of the same config.json
 run 1 "$deck" model.from="$cases/latent_moe" \

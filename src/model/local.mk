@@ -31,3 +31,7 @@ src_model_test_own_LDADD = $(HYMN_TEST_LIBS)
 hymn_unit_tests += src/model/test_stage
 src_model_test_stage_SOURCES = src/model/test_stage.c $(HYMN_TEST_TINY)
 src_model_test_stage_LDADD = $(HYMN_TEST_LIBS)
+hymn_unit_tests += src/model/test_layout_mpi
+src_model_test_layout_mpi_SOURCES = src/model/test_layout_mpi.c \
+  $(HYMN_TEST_TINY)
+src_model_test_layout_mpi_LDADD = $(HYMN_TEST_LIBS)

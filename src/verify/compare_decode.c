@@ -64,27 +64,67 @@ read_prompts(const hy_compare *k, const char *prefix, prompt_set *s)
   return err;
 }
 
-static void
-put_state(hy_bag *bag, const char *prefix, const char *name, int64_t layer,
-          const hy_tensor *t, int64_t slot)
+/* The parameter of this layer whose rows are cut as the state's channels. */
+static const hy_param_ref *
+channels(const hy_model *m, int64_t layer, const char *suffix)
 {
-  char full[160];
+  for (int i = 0; i < m->plan.layer[layer].n_w; i++) {
+    const hy_param_ref *r = &m->params.ref[m->plan.layer[layer].w[i]];
+    const char *at = strstr(r->spec->name, suffix);
 
-  if (!t->data)
-    return;
-  snprintf(full, sizeof full, "%sprefill.%s.%lld", prefix, name,
-           (long long)layer);
-  memcpy(hy_bag_get(bag, full, 0, t->n_dim - 1, t->dim + 1)->f,
-         hy_f32(t) + slot * t->ld, hy_bytes(HY_F32, t->ld));
+    if (at && !strcmp(at, suffix))
+      return r;
+  }
+  return NULL;
+}
+
+/* State t of a slot, its dimension `cut` being the channels, from all tp ranks;
+ * of channels that several have the first one's. Collective. */
+static void
+put_state(const hy_compare *k, const char *full, const hy_tensor *t,
+          int64_t slot, const hy_param_ref *like, int cut, hy_bag *bag)
+{
+  const hy_comm *tp = &k->grid->tp;
+  const hy_shard *s = &like->shard;
+  int64_t n = like->spec->dim[0], own = s->dim[0];
+  int64_t outer = cut == 2 ? t->dim[1] : 1;
+  int64_t inner = t->ld / outer / own, dim[4];
+  size_t all = (size_t)(outer * n * inner);
+  float *scratch = hy_malloc(all * sizeof *scratch), *to;
+
+  memcpy(dim, t->dim, sizeof dim);
+  dim[cut] = n;
+  to = hy_bag_get(bag, full, 0, t->n_dim - 1, dim + 1)->f;
+  memset(to, 0, all * sizeof *to);
+  for (int64_t o = 0; o < outer; o++)
+    for (int i = 0; i < s->n; i++)
+      if (tp->rank % s->copies[i] == 0)
+        memcpy(to + (o * n + s->global[i]) * inner,
+               hy_f32(t) + slot * t->ld + (o * own + s->local[i]) * inner,
+               (size_t)(s->count[i] * inner) * sizeof *to);
+  hy_sum_f32(tp, to, scratch, all);
+  free(scratch);
 }
 
 /* The file holds the states of the first prompt of a set. */
 static void
-put_states(const hy_gen *g, const char *prefix, hy_bag *bag)
+put_states(const hy_compare *k, const hy_gen *g, const char *prefix,
+           hy_bag *bag)
 {
   for (int64_t i = 0; i < g->cache.n_layers; i++) {
-    put_state(bag, prefix, "conv_state", i, &g->cache.layer[i].conv, 0);
-    put_state(bag, prefix, "ssm_state", i, &g->cache.layer[i].ssm, 0);
+    const hy_layer_cache *l = &g->cache.layer[i];
+    const hy_param_ref *conv = channels(k->model, i, "mixer.conv1d.weight");
+    const hy_param_ref *heads = channels(k->model, i, "mixer.A_log");
+    char full[160];
+
+    snprintf(full, sizeof full, "%sprefill.conv_state.%lld", prefix,
+             (long long)i);
+    if (l->conv.data)
+      put_state(k, full, &l->conv, 0, conv, 2, bag);
+    snprintf(full, sizeof full, "%sprefill.ssm_state.%lld", prefix,
+             (long long)i);
+    if (l->ssm.data)
+      put_state(k, full, &l->ssm, 0, heads, 1, bag);
   }
 }
 
@@ -115,7 +155,7 @@ run_set(hy_compare *k, const prompt_set *s, hy_bag *bag)
   if (!err)
     err = hy_gen_feed(&g, (int)s->n, slot, s->len, token, z);
   if (!err)
-    put_states(&g, s->prefix, bag);
+    put_states(k, &g, s->prefix, bag);
   for (int64_t t = 0; t < s->n_steps && !err; t++) {
     float *out = hy_bag_get(bag, named(s->prefix, "step_logits", name), 0, 3,
                             (int64_t[]){s->n, s->n_steps, vocab})

@@ -357,7 +357,7 @@ put_losses(hy_compare *k, const hy_batch *b, hy_losses *l, hy_bag *bag)
 
   hy_sum_f64(&k->grid->dp_cp, &l->ce, 1);
   hy_sum_f64(&k->grid->dp_cp, l->mtp, HY_AHEAD_MAX);
-  hy_sum_f64(&k->grid->dp_cp, &l->aux, 1);
+  hy_sum_f64(&k->grid->world, &l->aux, 1); /* of a slice of the tokens */
   total = l->ce / fmax(b->n_target, 1);
   if (n_depth)
     put_scalar(bag, "loss.main", total);
