@@ -57,6 +57,13 @@ for case in hybrid_packed mtp train decode; do
   one_case $case "$cases/$case" 4 grid.tp=2 grid.sp=.true. grid.ep=4
 done
 
+# experts over ranks, with and without tp; one_case decode: calls in step
+for case in latent_moe plain_moe hybrid hybrid_packed mtp train decode; do
+  one_case $case "$cases/$case" 2 grid.ep=2
+  one_case $case "$cases/$case" 2 grid.tp=2 grid.sp=.true. grid.ep=2
+done
+one_case hybrid_packed "$cases/hybrid_packed" 4 grid.tp=2 grid.ep=4
+
 # any folder and any file; the other spelling of the same config.json
 run 1 "$deck" model.from="$cases/latent_moe" \
   compare.expected="$cases/latent_moe/expected.safetensors"

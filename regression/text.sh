@@ -101,6 +101,10 @@ for n in 1 2 3; do
     generate.max_new="$new"
   test_that "$rows prompts of unequal length on $n ranks" cmp want got
 done
+# experts over ranks: one has fewer prompts than the others
+generate 4 got model.from="$cases/hybrid" generate.input=three.jsonl \
+  generate.max_new="$new" grid.ep=4
+test_that "$rows prompts with experts over 4 ranks" cmp want got
 generate 1 got model.from="$cases/hybrid" generate.input=three.jsonl \
   generate.max_new="$new" generate.batch=1
 test_that "$rows prompts one by one" cmp want got
