@@ -6,6 +6,7 @@ EXTRA_DIST += \
   regression/check.sh \
   regression/cli.sh \
   regression/compare-csv.awk \
+  regression/context.sh \
   regression/decks.sh \
   regression/decks/faults.nml \
   regression/decks/generate.nml \

@@ -1,0 +1,26 @@
+#!/bin/sh
+# context.sh: long rows cut over cp: what a rank keeps, and what is sent.
+. "$(dirname "$0")/lib.sh"
+
+deck=$here/decks/dense.nml
+
+# arenas RANKS: MiB that rank 0 used for one row of 16384 tokens.
+arenas() {
+  need "$@" "$deck" data.seq_len=16384 data.global_batch=1 data.valid="''" \
+    optim.n_steps=1 ckpt.save_every=0 log.plot=.false. job.dir=run \
+    model.pattern="$pattern" grid.cp="$1"
+  sed -n 's/^memory of rank 0: arenas \([0-9.]*\) MiB used.*/\1/p' out
+}
+
+for pattern in '*-*-' 'M*-M'; do
+  one=$(arenas 1)
+  four=$(arenas 4)
+  name="$pattern, 16384 tokens: activations of a rank on 4 are at most 0.3 of one"
+  if awk "BEGIN { exit !($four > 0 && $four <= 0.3 * $one) }"; then
+    ok "$name: $four of $one MiB"
+  else
+    not_ok "$name" "$four of $one MiB"
+  fi
+done
+
+finish
