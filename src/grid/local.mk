@@ -18,3 +18,7 @@ src_grid_test_coll_mpi_SOURCES = src/grid/test_coll_mpi.c \
   src/grid/coll.c src/grid/comm.c
 src_grid_test_coll_mpi_CPPFLAGS = $(AM_CPPFLAGS) -DHY_PIECE='(size_t)40'
 src_grid_test_coll_mpi_LDADD = $(HYMN_TEST_LIBS)
+
+hymn_unit_tests += src/grid/test_watch_mpi
+src_grid_test_watch_mpi_SOURCES = src/grid/test_watch_mpi.c
+src_grid_test_watch_mpi_LDADD = $(HYMN_TEST_LIBS)

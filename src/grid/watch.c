@@ -197,7 +197,7 @@ watch(void *arg)
     int sig = sigtimedwait(&set, NULL, &tick);
 
     now = hy_now();
-    if (now - before > 5)
+    if (now - before > 2)
       w->awake = now;
     before = now;
     if (w->stop)
