@@ -72,6 +72,7 @@ bad 2 'optim.warmup=11' "$deck" optim.decay=10 optim.warmup=11 job.dir=new/run
 bad 2 'optim.wsd_decay=9' "$deck" optim.decay=10 optim.wsd_decay=9 \
   job.dir=new/run
 bad 2 'optim.lr_min=1' "$deck" optim.lr_min=1 job.dir=new/run
+bad 2 'optim.zero=2: use 1 ' "$deck" optim.zero=2 job.dir=new/run
 bad 2 'device' "$deck" job.device=cuda job.dir=new/run
 
 # --- models and layouts ---------------------------------------------------------

@@ -6,6 +6,7 @@
 #include "base/version.h"
 #include "model/count.h"
 #include "optim/lr.h"
+#include "optim/update.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -111,15 +112,21 @@ make_model(hy_train *r)
 {
   hy_deck *d = r->deck;
   int what = HY_WS_TRAIN | (r->valid ? HY_WS_VALID : 0);
-  int err = hy_model_new(&r->model, &d->model, r->grid, 1);
+  hy_state_bytes b;
+  hy_meter meter;
+  hy_grid dry;
+  int err =
+      hy_model_new_zero(&r->model, &d->model, r->grid, (int)d->optim.zero);
 
   if (err)
     return err;
-  r->model_bytes =
-      sizeof(float) * (r->model.params.n_total + 3 * r->model.params.n_weight);
   err = hy_trainer_new(&r->trainer, &r->model, r->grid, r->n_threads,
                        d->data.micro_batch, r->seq_len, what,
                        hy_loader_n_micro(r->train));
+  memset(&meter, 0, sizeof meter);
+  hy_grid_dry(&dry, r->grid, &meter);
+  hy_update_plan(&b, &r->model, &dry, r->trainer.ctx->unit_bytes);
+  r->model_bytes = (size_t)(b.weights + b.gradients + b.moments + b.buffers);
   hy_adamw_set(&r->trainer.opt, &d->optim);
   return err;
 }

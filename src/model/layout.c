@@ -54,9 +54,21 @@ cut_group(hy_params *p, hy_group *g)
   p->n_own += (size_t)hy_group_n_own(g);
 }
 
+/* Elements of the largest shard among the ranks of a stage. */
+static int64_t
+largest(const hy_param_ref *r, const hy_grid *grid)
+{
+  const hy_spec *s = r->spec;
+  int64_t n = grid->tp.size;
+
+  if (!r->shard.here || !s->uneven || s->split < 0)
+    return hy_shard_size(&r->shard);
+  return hy_spec_size(s) / s->dim[s->split] * ((s->dim[s->split] + n - 1) / n);
+}
+
 /* Where the tensors of group k lie, one behind the other. */
 static void
-place_group(hy_params *p, int k)
+place_group(hy_params *p, int k, const hy_grid *grid)
 {
   hy_group *g = &p->group[k];
 
@@ -65,6 +77,7 @@ place_group(hy_params *p, int k)
     if (p->ref[i].group == k) {
       p->ref[i].at = p->n_weight;
       p->n_weight += padded(hy_shard_size(&p->ref[i].shard));
+      g->room += padded(largest(&p->ref[i], grid));
     }
   g->n = p->n_weight - g->at;
   cut_group(p, g);
@@ -97,6 +110,8 @@ hy_params_lay_out(hy_params *p, const hy_plan *plan, const hy_grid *grid,
 {
   int first = grid->dp_cp.rank == 0 && grid->tp.rank == 0;
 
+  if (grid->dp_cp.size == 1 && grid->edp.size == 1)
+    zero = 0; /* no replicas */
   *p = (hy_params){.plan = plan, .n = plan->n_spec, .zero = zero};
   p->ref = hy_calloc((size_t)p->n, sizeof *p->ref);
   for (int i = 0; i < p->n; i++) {
@@ -110,7 +125,7 @@ hy_params_lay_out(hy_params *p, const hy_plan *plan, const hy_grid *grid,
     r->group = r->spec->kind == HY_WEIGHT ? group_of(p, r->spec, grid) : -1;
   }
   for (int k = 0; k < p->n_group; k++)
-    place_group(p, k);
+    place_group(p, k, grid);
   p->n_total = zero == 3 ? p->n_own : p->n_weight;
   for (int i = 0; i < p->n; i++) {
     hy_param_ref *r = &p->ref[i];

@@ -12,6 +12,7 @@ src_libhymn_a_SOURCES += \
   src/model/params.c src/model/params.h src/model/params_impl.h \
   src/model/schedule.c src/model/schedule.h \
   src/model/stage.c src/model/stage.h \
+  src/model/store.c src/model/store.h \
   src/model/workspace.c src/model/workspace.h
 
 HYMN_TEST_TINY = src/model/test_tiny.h src/cpu/test_op.h

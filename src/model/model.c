@@ -9,9 +9,12 @@
 #include <stdlib.h>
 #include <string.h>
 
+typedef int make_params(hy_params *p, const hy_plan *plan, const hy_grid *grid,
+                        int how);
+
 static int
-model_new(hy_model *m, const hy_cfg *cfg, const hy_grid *grid, int with_grad,
-          int storage)
+model_new(hy_model *m, const hy_cfg *cfg, const hy_grid *grid,
+          make_params *make, int how)
 {
   int err;
 
@@ -22,8 +25,7 @@ model_new(hy_model *m, const hy_cfg *cfg, const hy_grid *grid, int with_grad,
   if (!err)
     err = hy_pieces_check(&m->plan, grid);
   if (!err)
-    err = storage ? hy_params_new(&m->params, &m->plan, grid, with_grad)
-                  : hy_params_plan(&m->params, &m->plan, grid, with_grad);
+    err = make(&m->params, &m->plan, grid, how);
   if (err) {
     hy_model_free(m);
     return err;
@@ -37,14 +39,46 @@ model_new(hy_model *m, const hy_cfg *cfg, const hy_grid *grid, int with_grad,
 int
 hy_model_new(hy_model *m, const hy_cfg *cfg, const hy_grid *grid, int with_grad)
 {
-  return model_new(m, cfg, grid, with_grad, 1);
+  return model_new(m, cfg, grid, hy_params_new, with_grad);
 }
 
 int
 hy_model_plan(hy_model *m, const hy_cfg *cfg, const hy_grid *grid,
               int with_grad)
 {
-  return model_new(m, cfg, grid, with_grad, 0);
+  return model_new(m, cfg, grid, hy_params_plan, with_grad);
+}
+
+static int
+check_zero(int zero)
+{
+  if (zero != 2)
+    return HY_OK;
+  return hy_fail(HY_EDECK, "optim.zero=2: use 1 (moments are shared out) or 3 "
+                           "(also gradients and weights)");
+}
+
+int
+hy_model_new_zero(hy_model *m, const hy_cfg *cfg, const hy_grid *grid, int zero)
+{
+  int err = check_zero(zero);
+
+  *m = (hy_model){0};
+  if (err)
+    return err;
+  return model_new(m, cfg, grid, hy_params_new_zero, zero);
+}
+
+int
+hy_model_plan_zero(hy_model *m, const hy_cfg *cfg, const hy_grid *grid,
+                   int zero)
+{
+  int err = check_zero(zero);
+
+  *m = (hy_model){0};
+  if (err)
+    return err;
+  return model_new(m, cfg, grid, hy_params_plan_zero, zero);
 }
 
 void

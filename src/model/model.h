@@ -23,9 +23,15 @@ typedef struct {
  *  0, HY_EDECK (architecture or layout), HY_ERES. Not collective. */
 int hy_model_new(hy_model *m, const hy_cfg *cfg, const hy_grid *grid,
                  int with_grad);
+/** With gradients, for optim.zero = zero: 3 keeps own ranges of weights and
+ *  gradients only, and is the same as 0 where nothing has replicas. */
+int hy_model_new_zero(hy_model *m, const hy_cfg *cfg, const hy_grid *grid,
+                      int zero);
 /** Shapes only, for a dry run: no memory for weights. */
 int hy_model_plan(hy_model *m, const hy_cfg *cfg, const hy_grid *grid,
                   int with_grad);
+int hy_model_plan_zero(hy_model *m, const hy_cfg *cfg, const hy_grid *grid,
+                       int zero);
 void hy_model_free(hy_model *m);
 
 /** This stage's part of backbone and final norm over c->batch (token,

@@ -13,7 +13,7 @@ params_new(hy_params *p, const hy_plan *plan, const hy_grid *grid,
   size_t n;
 
   hy_params_lay_out(p, plan, grid, zero);
-  n = zero == 3 ? p->n_own : p->n_weight;
+  n = p->zero == 3 ? p->n_own : p->n_weight;
   p->w = calloc(p->n_total ? p->n_total : 1, sizeof *p->w);
   p->g = with_grad ? calloc(n ? n : 1, sizeof *p->g) : NULL;
   if (!p->w || (with_grad && !p->g)) {

@@ -16,6 +16,8 @@ typedef struct {
   int unit, kind;
   const hy_comm *comm; /* the replicas: dp_cp, for experts edp */
   size_t at, n;        /* floats of the whole arrays */
+  size_t room;         /* n of the rank that has most: the same on all ranks of
+                          a stage */
   size_t own_at;       /* of the own range in the arrays of own ranges */
   int64_t *cut;        /* (comm->size + 1), from `at`: ranges of the replicas */
 } hy_group;

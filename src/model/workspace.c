@@ -1,5 +1,6 @@
 #include "model/workspace.h"
 #include "model/pipe.h"
+#include "model/store.h"
 #include "op/op.h"
 
 #include <stdlib.h>
@@ -32,22 +33,15 @@ free_shapes(hy_batch *b)
   free((void *)(uintptr_t)b->row_start);
 }
 
-void
-hy_workspace_plan(hy_ctx *plan, const hy_model *m, const hy_grid *grid,
-                  int n_threads, int64_t n_rows, int64_t seq_len, int what)
+static void
+run_once(hy_ctx *plan, const hy_model *m, hy_store *store, int what)
 {
-  hy_batch b = {.n_ahead = m->plan.n_depth};
-  hy_losses l = {0};
   hy_pending none = {0}; /* a dry grid only counts */
-  hy_meter *meter;
+  hy_meter *meter = plan->grid->meter;
+  hy_losses l = {0};
 
-  hy_ctx_init(plan, &hy_backend_plan, grid, n_threads,
-              m->plan.n_layer + m->plan.n_mtp_layer * m->plan.n_depth);
-  meter = plan->grid->meter;
-  plan->worst = (what & HY_WS_WORST) != 0;
-  shape_batch(&b, grid, n_rows, seq_len);
-  plan->batch = &b;
   if (what & HY_WS_VALID) {
+    hy_store_begin(store, 0, 0);
     hy_ctx_reset(plan, 0);
     hy_model_loss(plan, m, 0, &l);
   }
@@ -55,17 +49,43 @@ hy_workspace_plan(hy_ctx *plan, const hy_model *m, const hy_grid *grid,
     plan->cost = (hy_cost){0, 0, 0};
     memset(plan->work, 0, sizeof plan->work);
     *meter = (hy_meter){0};
+    hy_store_begin(store, 1, 1);
     hy_ctx_reset(plan, 1);
     hy_model_loss(plan, m, 1, &l);
     hy_pipe_send_on(plan, &none);
     hy_backward(plan);
     hy_pipe_send_back(plan, &none);
   }
+}
+
+void
+hy_workspace_plan(hy_ctx *plan, const hy_model *m, const hy_grid *grid,
+                  int n_threads, int64_t n_rows, int64_t seq_len, int what)
+{
+  hy_batch b = {.n_ahead = m->plan.n_depth};
+  const hy_meter *meter;
+  hy_store store;
+
+  hy_ctx_init(plan, &hy_backend_plan, grid, n_threads,
+              m->plan.n_layer + m->plan.n_mtp_layer * m->plan.n_depth);
+  meter = plan->grid->meter;
+  plan->worst = (what & HY_WS_WORST) != 0;
+  shape_batch(&b, grid, n_rows, seq_len);
+  plan->batch = &b;
+  hy_store_new(&store, (hy_params *)(uintptr_t)&m->params, plan->grid, 1);
+  if (m->params.zero == 3) {
+    plan->fetch = &store.fetch;
+    run_once(plan, m, &store, what); /* the second time gathers ahead */
+  }
+  run_once(plan, m, &store, what);
   for (int a = 0; a < HY_N_AXES; a++) {
     plan->sent[a] = meter->sent[a];
     plan->calls[a] = (double)meter->calls[a];
   }
+  plan->unit_bytes = hy_store_bytes(&store);
+  plan->fetch = NULL;
   plan->batch = NULL;
+  hy_store_free(&store);
   free_shapes(&b);
 }
 

@@ -63,6 +63,7 @@ void
 hy_ctx_expect(hy_ctx *c, const hy_ctx *plan)
 {
   c->planned = plan->cost;
+  c->unit_bytes = plan->unit_bytes;
   memcpy(c->sent, plan->sent, sizeof c->sent);
   c->expected = plan->act.peak + plan->turn[0].peak + plan->turn[1].peak +
                 plan->host.peak;

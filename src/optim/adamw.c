@@ -7,8 +7,9 @@
 int
 hy_adamw_new(hy_adamw *a, const hy_params *p)
 {
-  size_t n = p->n_weight ? p->n_weight : 1;
+  size_t n = p->zero ? p->n_own : p->n_weight;
 
+  n = n ? n : 1;
   a->m = calloc(n, sizeof *a->m);
   a->v = calloc(n, sizeof *a->v);
   if (a->m && a->v)
@@ -126,12 +127,14 @@ hy_adamw_step(hy_adamw *a, hy_params *p, int64_t t, double rate, double norm,
 #pragma omp parallel for num_threads(n_threads) schedule(dynamic, 1)
   for (int i = 0; i < p->n; i++) {
     const hy_param_ref *r = &p->ref[i];
+    hy_held w = hy_params_held_w(p, i), s = hy_params_held(p, i, p->zero > 0);
+    size_t at = w.at + (size_t)(s.from - w.from);
     adamw_consts mine = k;
 
     if (r->spec->kind != HY_WEIGHT)
       continue;
     mine.keep = (float)(1 - rate * (r->spec->decay ? a->weight_decay : 0));
-    update(&mine, p->w + r->at, a->m + r->at, a->v + r->at, p->g + r->at,
-           hy_shard_size(&r->shard));
+    update(&mine, p->w + at, a->m + s.at, a->v + s.at, p->g + at,
+           s.to - s.from);
   }
 }

@@ -5,7 +5,7 @@
 #include "model/params.h"
 
 typedef struct {
-  float *m, *v; /* (n_weight) moments */
+  float *m, *v; /* moments: with zero 0 whole arrays, else own ranges */
   double beta1, beta2, eps, weight_decay, clip;
 } hy_adamw;
 
@@ -29,7 +29,7 @@ const char *hy_grad_bad(const hy_params *p);
  *    w -= rate decay w                     (matrices only)
  *    m = b1 m + (1-b1) g, v = b2 v + (1-b2) g^2
  *    w -= rate (m/(1-b1^t)) / (sqrt(v/(1-b2^t)) + eps)
- *  Not collective: gradients are the same on all ranks that share a slice.
+ *  of what the moments have; hy_store_share does the rest. Not collective.
  *  Source: Loshchilov and Hutter 2019, arXiv:1711.05101. */
 void hy_adamw_step(hy_adamw *a, hy_params *p, int64_t t, double rate,
                    double norm, int n_threads);

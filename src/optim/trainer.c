@@ -23,6 +23,7 @@ hy_trainer_new(hy_trainer *t, hy_model *m, const hy_grid *grid, int n_threads,
   int err;
 
   *t = (hy_trainer){.model = m, .grid = grid, .n_threads = n_threads};
+  hy_store_new(&t->store, &m->params, grid, 0);
   err =
       hy_pipe_new(&t->pipe, m, grid, n_threads, n_rows, seq_len, what, n_micro);
   if (!err)
@@ -33,6 +34,8 @@ hy_trainer_new(hy_trainer *t, hy_model *m, const hy_grid *grid, int n_threads,
   set_count(t, t->count);
   for (int i = 0; i < t->pipe.n_ctx; i++)
     t->ctx[i].margin = &t->margin;
+  for (int i = 0; i < t->pipe.n_ctx && hy_store_active(&t->store); i++)
+    t->ctx[i].fetch = &t->store.fetch;
   return err;
 }
 
@@ -40,6 +43,7 @@ void
 hy_trainer_free(hy_trainer *t)
 {
   hy_pipe_free(&t->pipe);
+  hy_store_free(&t->store);
   hy_adamw_free(&t->opt);
   free(t->scratch);
   free(t->count);
@@ -82,6 +86,7 @@ hy_trainer_valid(hy_trainer *t, const hy_batch_source *src, double *loss)
   int err;
 
   set_count(t, NULL);
+  hy_store_begin(&t->store, 0, 0);
   err = hy_pipe_run(&t->pipe, src, 0, &l, &b);
   set_count(t, t->count);
   hy_losses_sum(&l, t->grid);

@@ -3,6 +3,7 @@
 #define HYMN_OPTIM_TRAINER_H
 
 #include "model/pipe.h"
+#include "model/store.h"
 #include "optim/adamw.h"
 
 typedef struct {
@@ -12,6 +13,7 @@ typedef struct {
   hy_pipe pipe;
   hy_ctx *ctx; /* (pipe.n_ctx) of the pipe */
   hy_adamw opt;
+  hy_store store;
   float *scratch; /* HY_BUCKET floats for the sums */
   int64_t *count; /* (n_layer_all, n_experts) tokens routed in this step */
   float margin;   /* smallest of this step's routers here */

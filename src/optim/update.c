@@ -14,26 +14,9 @@ hy_update_n_count(const hy_model *m)
 void
 hy_update_begin(hy_trainer *t, int64_t n_micro)
 {
-  hy_params *p = &t->model->params;
-
-  (void)n_micro;
-  for (int i = 0; i < p->n; i++) /* the first backward replaces */
-    p->ref[i].t.has = 0;
+  hy_store_begin(&t->store, n_micro, 1);
   memset(t->count, 0, hy_update_n_count(t->model) * sizeof *t->count);
   t->margin = INFINITY;
-}
-
-/* A parameter that no backward has reached has the gradient 0. */
-static void
-settle_grads(hy_params *p)
-{
-  for (int i = 0; i < p->n; i++) {
-    hy_param_ref *r = &p->ref[i];
-
-    if (r->t.grad && !r->t.has)
-      memset(r->t.grad, 0, (size_t)hy_shard_size(&r->shard) * sizeof *p->g);
-    r->t.has = 1;
-  }
 }
 
 /* Gradients are summed already: their owners have what any rank had. */
@@ -116,14 +99,55 @@ hy_update(hy_trainer *t, int64_t step, double rate, hy_step_result *r)
 {
   hy_params *p = &t->model->params;
 
-  settle_grads(p);
-  hy_reduce_grads(p, t->grid, t->scratch);
+  hy_store_finish(&t->store);
+  hy_reduce_partial(p, t->grid, p->zero == 3 ? HY_SUM_OWN : HY_SUM_OWN_AT_PLACE,
+                    t->scratch);
   if (!isfinite(r->loss + r->aux))
     return diverged(t, step, r->loss);
   r->norm = hy_grad_norm(p, t->grid);
   if (!isfinite(r->norm))
     return diverged(t, step, r->loss);
+  if (p->zero == 0)
+    hy_store_share(&t->store, p->g);
   hy_adamw_step(&t->opt, p, step, rate, r->norm, t->n_threads);
+  if (p->zero == 1)
+    hy_store_share(&t->store, p->w);
   update_biases(t, r);
   return HY_OK;
+}
+
+/* The collectives of an update, in their order, without data. */
+static void
+walk(hy_store *s, hy_params *p, const hy_grid *grid, size_t n_count)
+{
+  double norm = 0;
+  int64_t *count = NULL;
+
+  hy_store_begin(s, 1, 1);
+  hy_store_finish(s);
+  hy_reduce_partial(p, grid, p->zero == 3 ? HY_SUM_OWN : HY_SUM_OWN_AT_PLACE,
+                    NULL);
+  hy_sum_f64(&grid->world, &norm, 1);
+  if (p->zero < 3)
+    hy_store_share(s, NULL);
+  if (n_count)
+    hy_sum_i64(&grid->world, count, (int)n_count);
+}
+
+void
+hy_update_plan(hy_state_bytes *b, const hy_model *m, const hy_grid *grid,
+               size_t unit_bytes)
+{
+  hy_params *p = (hy_params *)(uintptr_t)&m->params;
+  hy_store s;
+
+  hy_store_new(&s, p, grid, 1);
+  walk(&s, p, grid, hy_update_n_count(m));
+  b->weights = sizeof(float) * (double)p->n_total;
+  b->gradients =
+      sizeof(float) * (double)(p->zero == 3 ? p->n_own : p->n_weight);
+  b->moments = 2 * sizeof(float) * (double)(p->zero ? p->n_own : p->n_weight);
+  b->buffers = sizeof(float) * HY_BUCKET + (double)unit_bytes +
+               (double)hy_store_bytes(&s);
+  hy_store_free(&s);
 }

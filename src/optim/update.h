@@ -20,6 +20,19 @@ void hy_update_begin(hy_trainer *t, int64_t n_micro);
  *  Collective over grid->world; the same code on every rank. */
 int hy_update(hy_trainer *t, int64_t step, double rate, hy_step_result *r);
 
+/* Bytes of a rank's states. */
+typedef struct {
+  double weights, gradients, moments;
+  double buffers; /* of sums, and with zero 3 of gathered units */
+} hy_state_bytes;
+
+/** What the states of m take; of a planned context or a real one the buffers
+ *  of its units are in ctx->unit_bytes. A planned model will do. What one
+ *  update sends is added to the meter of grid, which is a dry one. Not
+ *  collective. */
+void hy_update_plan(hy_state_bytes *b, const hy_model *m, const hy_grid *grid,
+                    size_t unit_bytes);
+
 /** bias[e] += rate sign(mean(count) - count[e]) for every router.
  *  \param count (n_layer_all, n_experts), summed over the global batch.
  *  Source: Wang et al. 2024, arXiv:2408.15664, algorithm 1. */
