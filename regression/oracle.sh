@@ -64,6 +64,15 @@ for case in latent_moe plain_moe hybrid hybrid_packed mtp train decode; do
 done
 one_case hybrid_packed "$cases/hybrid_packed" 4 grid.tp=2 grid.ep=4
 
+# pipeline stages, alone and with tp; an uneven cut
+for case in hybrid hybrid_packed mtp train decode; do
+  one_case $case "$cases/$case" 2 grid.pp=2
+  one_case $case "$cases/$case" 4 grid.pp=2 grid.tp=2
+done
+one_case mtp "$cases/mtp" 3 grid.pp=3
+one_case hybrid "$cases/hybrid" 4 grid.pp=4
+one_case hybrid "$cases/hybrid" 3 grid.pp=3 grid.pp_cut=1,1,5
+
 # any folder and any file; the other spelling of the same config.json
 run 1 "$deck" model.from="$cases/latent_moe" \
   compare.expected="$cases/latent_moe/expected.safetensors"

@@ -16,15 +16,16 @@ state_of(hy_layer_cache *l, int i)
 
 /* Shapes of all caches, then one block of memory for them. */
 static int
-new_caches(hy_gen *g, int64_t n_slots, int64_t max_len)
+new_caches(hy_gen *g, const hy_grid *grid, int64_t n_slots, int64_t max_len)
 {
   const hy_plan *p = &g->model->plan;
+  int stage = grid->pp.rank;
   hy_cache *c = &g->cache;
   size_t n = 0;
 
   *c = (hy_cache){n_slots, max_len, p->n_layer, NULL};
   c->layer = hy_calloc((size_t)p->n_layer_all, sizeof *c->layer);
-  for (int i = 0; i < p->n_layer; i++)
+  for (int i = p->first[stage]; i < p->first[stage + 1]; i++)
     if (p->layer[i].type->cache)
       p->layer[i].type->cache(&p->layer[i], g->model->weight, n_slots, max_len,
                               &c->layer[i]);
@@ -49,7 +50,8 @@ new_caches(hy_gen *g, int64_t n_slots, int64_t max_len)
   return HY_OK;
 }
 
-/* The program of one call: logits behind row last[i] of the batch. */
+/* The program of one call: logits behind row last[i] of the batch; NULL unless
+ * this is the last stage. */
 static hy_tensor *
 run(hy_ctx *c, const hy_model *m, const int32_t *last, int64_t n)
 {
@@ -58,6 +60,8 @@ run(hy_ctx *c, const hy_model *m, const int32_t *last, int64_t n)
   hy_ctx_reset(c, 0);
   c->aux = NULL;
   h = hy_model_trunk(c, m);
+  if (!h)
+    return NULL;
   h = hy_embedding(c, last, n, h, 0); /* rows by number */
   return hy_gather_cols(c, hy_model_logits(c, m, h), m->cfg->vocab);
 }
@@ -96,7 +100,11 @@ hy_gen_new(hy_gen *g, const hy_model *m, const hy_grid *grid, int n_threads,
   g->past = hy_calloc(n, sizeof *g->past);
   g->slot = hy_calloc(n, sizeof *g->slot);
   g->last = hy_calloc(n, sizeof *g->last);
-  err = new_caches(g, n_slots, max_len);
+  if (grid->pp.size > 1) {
+    g->from = hy_malloc((size_t)(max_tokens * m->cfg->d_model) * sizeof(float));
+    g->logits = hy_malloc((size_t)(n_slots * m->cfg->vocab) * sizeof(float));
+  }
+  err = new_caches(g, grid, n_slots, max_len);
   return err ? err : new_workspace(g, grid, n_threads);
 }
 
@@ -106,6 +114,8 @@ hy_gen_free(hy_gen *g)
   hy_ctx_free(&g->ctx);
   free(g->cache.layer);
   free(g->store);
+  free(g->from);
+  free(g->logits);
   free(g->len);
   free(g->start);
   free(g->past);
@@ -137,6 +147,46 @@ together(const hy_gen *g, int busy)
   return grid->ep.size == 1 ? busy : (int)hy_max_i64(&grid->stage, busy);
 }
 
+/* What the stage before has sent, and what goes to the one behind. */
+static void
+receive(hy_gen *g)
+{
+  const hy_comm *pp = &g->ctx.grid->pp;
+  int64_t n = g->ctx.batch->n_tokens * g->model->cfg->d_model;
+
+  g->ctx.pipe.from = g->from;
+  if (pp->rank > 0)
+    hy_exchange(pp, NULL, 0, -1, g->from, (size_t)n * sizeof *g->from,
+                pp->rank - 1);
+}
+
+static hy_tensor *
+run_and_send(hy_gen *g, int n_seg)
+{
+  const hy_comm *pp = &g->ctx.grid->pp;
+  hy_tensor *z = run(&g->ctx, g->model, g->last, n_seg), *x = g->ctx.pipe.out;
+
+  if (x)
+    hy_exchange(pp, x->data, hy_bytes(HY_F32, x->dim[0] * x->ld), pp->rank + 1,
+                NULL, 0, -1);
+  return z;
+}
+
+/* Logits (n, vocab) of the last stage on all stages. */
+static const float *
+share(hy_gen *g, const hy_tensor *z, int64_t n)
+{
+  const hy_comm *pp = &g->ctx.grid->pp;
+  size_t bytes = (size_t)(n * g->model->cfg->vocab) * sizeof(float);
+
+  if (pp->size == 1)
+    return hy_f32(z);
+  if (z && n > 0)
+    memcpy(g->logits, z->data, bytes);
+  hy_bcast(pp, g->logits, bytes, pp->size - 1);
+  return g->logits;
+}
+
 /* One call of at most max_tokens tokens; logits of segment i go to row[i]. */
 static void
 call(hy_gen *g, int n_seg, const int32_t *token, float *const *row)
@@ -146,16 +196,18 @@ call(hy_gen *g, int n_seg, const int32_t *token, float *const *row)
                 .n_tokens = g->start[n_seg],
                 .token = (int32_t *)(uintptr_t)token};
   hy_segments seg = {n_seg, g->start, g->slot, g->past};
-  hy_tensor *z;
+  int64_t vocab = g->model->cfg->vocab;
+  const float *z;
 
   g->ctx.batch = &b;
   g->ctx.seg = &seg;
   g->ctx.cache = &g->cache;
   for (int i = 0; i < n_seg; i++)
     g->last[i] = (int32_t)(g->start[i + 1] - 1);
-  z = run(&g->ctx, g->model, g->last, n_seg);
+  receive(g);
+  z = share(g, run_and_send(g, n_seg), n_seg);
   for (int i = 0; i < n_seg; i++) {
-    memcpy(row[i], hy_f32(z) + i * z->ld, hy_bytes(HY_F32, hy_cols(z)));
+    memcpy(row[i], z + i * vocab, (size_t)vocab * sizeof *z);
     g->len[g->slot[i]] += g->start[i + 1] - g->start[i];
   }
 }

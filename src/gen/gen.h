@@ -15,6 +15,8 @@ typedef struct {
   hy_ctx ctx;
   hy_cache cache;
   float *store;       /* memory of the caches */
+  float *from;        /* (max_tokens, d_model) from the pipeline stage before */
+  float *logits;      /* (n_slots, vocab) from the last stage to all */
   int64_t *len;       /* (n_slots) tokens so far */
   int64_t max_tokens; /* of one call, the same on all ranks of a stage */
   int64_t *start, *past;
@@ -34,9 +36,9 @@ void hy_gen_clear(hy_gen *g, int32_t slot);
  *  longer than a call are cut into several.
  *  \param token   all of them, one sequence after another
  *  \param logits  [out] (n_seq, vocab) behind the last token of each
- *  Collective over grid->tp; with grid.ep over the ranks of a stage, which run
- *  calls together: one that has nothing to feed has to be in hy_gen_join.
- *  \return 0, HY_EDATA (a sequence outgrows max_len). */
+ *  Collective over grid->tp and grid->pp; with grid.ep over the ranks of a
+ * stage, which run calls together: one that has nothing to feed has to be in
+ * hy_gen_join. \return 0, HY_EDATA (a sequence outgrows max_len). */
 int hy_gen_feed(hy_gen *g, int n_seq, const int32_t *slot, const int64_t *n,
                 const int32_t *token, float *logits);
 

@@ -172,10 +172,10 @@ my_lines(const generation *g, hy_buf *out)
 {
   int64_t lo = g->prompt.n * g->grid->dp.rank / g->grid->dp.size;
   int64_t hi = g->prompt.n * (g->grid->dp.rank + 1) / g->grid->dp.size;
-  int err = HY_OK;
+  int mine = g->grid->seq.rank == 0 && g->grid->pp.rank == 0, err = HY_OK;
 
   hy_buf_add(out, "", 0);
-  for (int64_t i = lo; i < hi && !err && g->grid->tp.rank == 0; i++)
+  for (int64_t i = lo; i < hi && !err && mine; i++)
     err = hy_prompts_line(out, g->tok, g->answer[i].id, g->answer[i].n);
   return err;
 }

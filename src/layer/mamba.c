@@ -145,6 +145,8 @@ mamba_cache(const hy_layer *l, hy_tensor *const *weight, int64_t n_slots,
       hy_shape(HY_DIM(n_slots, l->cfg->mamba_d_conv - 1, conv->dim[0]));
   cache->ssm = hy_shape(HY_DIM(n_slots, weight[l->w[A_LOG]]->dim[0],
                                l->cfg->mamba_d_head, l->cfg->mamba_d_state));
+  cache->conv_spec = l->w[CONV];
+  cache->ssm_spec = l->w[A_LOG];
 }
 
 const hy_layer_type hy_layer_mamba = {"mamba",      'M',           mamba_check,

@@ -51,11 +51,61 @@ hy_bag_free(hy_bag *b)
   *b = (hy_bag){0};
 }
 
+/* What an item is, without its values. */
+typedef struct {
+  char name[160];
+  int64_t dim[4];
+  int32_t is_id, n_dim;
+} item_head;
+
+/* Stages of a pipeline have made different items: afterwards every rank has
+ * all of them, in the same order. */
+static void
+unite(hy_bag *b, const hy_comm *comm)
+{
+  int64_t *at = hy_calloc((size_t)comm->size + 1, sizeof *at);
+  item_head *all;
+  hy_bag whole = {0};
+
+  at[comm->rank + 1] = b->n;
+  hy_sum_i64(comm, at + 1, comm->size);
+  for (int r = 0; r < comm->size; r++)
+    at[r + 1] += at[r];
+  all = hy_calloc((size_t)at[comm->size], sizeof *all);
+  for (int i = 0; i < b->n; i++) {
+    item_head *h = &all[at[comm->rank] + i];
+
+    memcpy(h->name, b->item[i].name, sizeof h->name);
+    memcpy(h->dim, b->item[i].dim, sizeof h->dim);
+    h->is_id = b->item[i].is_id;
+    h->n_dim = b->item[i].n_dim;
+  }
+  hy_all_gather(comm, all, at, sizeof *all);
+  for (int64_t i = 0; i < at[comm->size]; i++) {
+    const hy_bag_item *mine = hy_bag_find(b, all[i].name);
+    hy_bag_item *it;
+
+    if (hy_bag_find(&whole, all[i].name))
+      continue;
+    it =
+        hy_bag_get(&whole, all[i].name, all[i].is_id, all[i].n_dim, all[i].dim);
+    if (mine && mine->f)
+      memcpy(it->f, mine->f, (size_t)it->n * sizeof *it->f);
+    else if (mine)
+      memcpy(it->i, mine->i, (size_t)it->n * sizeof *it->i);
+  }
+  hy_bag_free(b);
+  *b = whole;
+  free(all);
+  free(at);
+}
+
 void
 hy_bag_gather(hy_bag *b, const hy_comm *comm)
 {
   if (comm->size == 1)
     return;
+  unite(b, comm);
   for (int i = 0; i < b->n; i++) {
     hy_bag_item *it = &b->item[i];
 
@@ -65,6 +115,20 @@ hy_bag_gather(hy_bag *b, const hy_comm *comm)
     else
       MPI_Allreduce(MPI_IN_PLACE, it->f, (int)it->n, MPI_FLOAT, MPI_SUM,
                     comm->mpi);
+  }
+}
+
+void
+hy_bag_merge(hy_bag *b, const hy_bag *from)
+{
+  for (int i = 0; i < from->n; i++) {
+    const hy_bag_item *it = &from->item[i];
+    hy_bag_item *to = hy_bag_get(b, it->name, it->is_id, it->n_dim, it->dim);
+
+    if (it->is_id)
+      memcpy(to->i, it->i, (size_t)it->n * sizeof *to->i);
+    else
+      memcpy(to->f, it->f, (size_t)it->n * sizeof *to->f);
   }
 }
 

@@ -28,9 +28,13 @@ hy_bag_item *hy_bag_get(hy_bag *b, const char *name, int is_id, int n_dim,
 const hy_bag_item *hy_bag_find(const hy_bag *b, const char *name);
 void hy_bag_free(hy_bag *b);
 
-/** Each rank has filled its rows and left zeros elsewhere: add them up, so
- *  that every rank has the whole. Collective. */
+/** Each rank has filled its rows and left zeros elsewhere, or lacks an item
+ *  that others have: add them up, so that every rank has the whole, in the
+ *  same order. Collective. */
 void hy_bag_gather(hy_bag *b, const hy_comm *comm);
+
+/** Copy all items of `from`, over those of the same name. */
+void hy_bag_merge(hy_bag *b, const hy_bag *from);
 
 /** Write all items to a safetensors file. 0, HY_EFILE, HY_ERES. */
 int hy_bag_write(const hy_bag *b, const char *path);

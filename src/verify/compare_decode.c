@@ -64,68 +64,60 @@ read_prompts(const hy_compare *k, const char *prefix, prompt_set *s)
   return err;
 }
 
-/* The parameter of this layer whose rows are cut as the state's channels. */
-static const hy_param_ref *
-channels(const hy_model *m, int64_t layer, const char *suffix)
-{
-  for (int i = 0; i < m->plan.layer[layer].n_w; i++) {
-    const hy_param_ref *r = &m->params.ref[m->plan.layer[layer].w[i]];
-    const char *at = strstr(r->spec->name, suffix);
+/* A state of one sequence: `outer` runs of the local units (channels, heads) of
+ * `inner` numbers each, cut over tp as the spec is. */
+typedef struct {
+  const char *name;
+  int spec, unit_dim; /* dimension of the tensor that counts the units */
+  int64_t outer, inner;
+} state_shape;
 
-    if (at && !strcmp(at, suffix))
-      return r;
-  }
-  return NULL;
-}
-
-/* State t of a slot, its dimension `cut` being the channels, from all tp ranks;
- * of channels that several have the first one's. Collective. */
 static void
-put_state(const hy_compare *k, const char *full, const hy_tensor *t,
-          int64_t slot, const hy_param_ref *like, int cut, hy_bag *bag)
+put_state(const hy_compare *k, hy_bag *bag, const char *prefix, int64_t layer,
+          const hy_tensor *t, const state_shape *s)
 {
-  const hy_comm *tp = &k->grid->tp;
-  const hy_shard *s = &like->shard;
-  int64_t n = like->spec->dim[0], own = s->dim[0];
-  int64_t outer = cut == 2 ? t->dim[1] : 1;
-  int64_t inner = t->ld / outer / own, dim[4];
-  size_t all = (size_t)(outer * n * inner);
-  float *scratch = hy_malloc(all * sizeof *scratch), *to;
+  const hy_param_ref *p = &k->model->params.ref[s->spec];
+  int64_t dim[4] = {0}, n = t->dim[s->unit_dim];
+  int64_t all = p->spec->dim[p->spec->split];
+  char full[160];
+  float *out;
 
-  memcpy(dim, t->dim, sizeof dim);
-  dim[cut] = n;
-  to = hy_bag_get(bag, full, 0, t->n_dim - 1, dim + 1)->f;
-  memset(to, 0, all * sizeof *to);
-  for (int64_t o = 0; o < outer; o++)
-    for (int i = 0; i < s->n; i++)
-      if (tp->rank % s->copies[i] == 0)
-        memcpy(to + (o * n + s->global[i]) * inner,
-               hy_f32(t) + slot * t->ld + (o * own + s->local[i]) * inner,
-               (size_t)(s->count[i] * inner) * sizeof *to);
-  hy_sum_f32(tp, to, scratch, all);
-  free(scratch);
+  memcpy(dim, t->dim + 1, 3 * sizeof *dim);
+  dim[s->unit_dim - 1] = all;
+  snprintf(full, sizeof full, "%sprefill.%s.%lld", prefix, s->name,
+           (long long)layer);
+  out = hy_bag_get(bag, full, 0, t->n_dim - 1, dim)->f;
+  for (int64_t o = 0; o < s->outer; o++)
+    for (int i = 0; i < p->shard.n; i++)
+      if (k->grid->tp.rank % p->shard.copies[i] == 0)
+        memcpy(out + (o * all + p->shard.global[i]) * s->inner,
+               hy_f32(t) + (o * n + p->shard.local[i]) * s->inner,
+               (size_t)(p->shard.count[i] * s->inner) * sizeof *out);
 }
 
-/* The file holds the states of the first prompt of a set. */
+/* The file holds the states of the first prompt of a set, slot 0. Stages and tp
+ * ranks have some each, dp and cp ranks the same. */
 static void
 put_states(const hy_compare *k, const hy_gen *g, const char *prefix,
            hy_bag *bag)
 {
-  for (int64_t i = 0; i < g->cache.n_layers; i++) {
-    const hy_layer_cache *l = &g->cache.layer[i];
-    const hy_param_ref *conv = channels(k->model, i, "mixer.conv1d.weight");
-    const hy_param_ref *heads = channels(k->model, i, "mixer.A_log");
-    char full[160];
+  hy_bag all = {0};
 
-    snprintf(full, sizeof full, "%sprefill.conv_state.%lld", prefix,
-             (long long)i);
+  for (int64_t i = 0; i < g->cache.n_layers && k->grid->dp_cp.rank == 0; i++) {
+    const hy_layer_cache *l = &g->cache.layer[i];
+
     if (l->conv.data)
-      put_state(k, full, &l->conv, 0, conv, 2, bag);
-    snprintf(full, sizeof full, "%sprefill.ssm_state.%lld", prefix,
-             (long long)i);
+      put_state(
+          k, &all, prefix, i, &l->conv,
+          &(state_shape){"conv_state", l->conv_spec, 2, l->conv.dim[1], 1});
     if (l->ssm.data)
-      put_state(k, full, &l->ssm, 0, heads, 1, bag);
+      put_state(k, &all, prefix, i, &l->ssm,
+                &(state_shape){"ssm_state", l->ssm_spec, 1, 1,
+                               l->ssm.dim[2] * l->ssm.dim[3]});
   }
+  hy_bag_gather(&all, &k->grid->world);
+  hy_bag_merge(bag, &all);
+  hy_bag_free(&all);
 }
 
 /* All prompts of the set side by side. A single prompt's logits have no row

@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "data/cut.h"
 #include "layer/piece.h"
+#include "model/pipe.h"
 #include "model/workspace.h"
 #include "op/region.h"
 #include "optim/bucket.h"
@@ -355,9 +356,7 @@ put_losses(hy_compare *k, const hy_batch *b, hy_losses *l, hy_bag *bag)
   double total;
   char name[64];
 
-  hy_sum_f64(&k->grid->dp_cp, &l->ce, 1);
-  hy_sum_f64(&k->grid->dp_cp, l->mtp, HY_AHEAD_MAX);
-  hy_sum_f64(&k->grid->world, &l->aux, 1); /* of a slice of the tokens */
+  hy_losses_sum(l, k->grid);
   total = l->ce / fmax(b->n_target, 1);
   if (n_depth)
     put_scalar(bag, "loss.main", total);
@@ -371,16 +370,28 @@ put_losses(hy_compare *k, const hy_batch *b, hy_losses *l, hy_bag *bag)
   put_scalar(bag, "loss", total + l->aux);
 }
 
+static int
+get_mine(void *arg, int64_t i, hy_batch *b)
+{
+  const case_rows *rows = arg;
+
+  (void)i; /* there is one */
+  *b = rows->mine;
+  return HY_OK;
+}
+
 int
 hy_compare_forward(hy_compare *k, hy_bag *bag)
 {
   case_rows rows = {0};
   hy_params *p = &k->model->params;
   hy_losses loss = {0};
+  hy_batch_source src = {1, get_mine, &rows};
+  hy_batch last;
   float *scratch;
-  hy_ctx c = {0};
+  hy_pipe pipe = {0};
   int err = read_rows(k, &rows);
-  catcher w = {.bag = bag, .k = k, .ctx = &c};
+  catcher w = {.bag = bag, .k = k};
 
   if (err)
     return err;
@@ -388,17 +399,17 @@ hy_compare_forward(hy_compare *k, hy_bag *bag)
   w.n_all = rows.all.n_tokens;
   w.first = rows.first_row * rows.all.seq_len;
   if (!err)
-    err = hy_workspace_new(&c, k->model, k->grid, k->n_threads,
-                           hy_compare_most(k, rows.all.n_rows),
-                           rows.mine.seq_len, HY_WS_TRAIN);
+    err = hy_pipe_new(&pipe, k->model, k->grid, k->n_threads,
+                      hy_compare_most(k, rows.all.n_rows), rows.mine.seq_len,
+                      HY_WS_TRAIN, 1);
   err = hy_agree(&k->grid->world, err);
   if (!err) {
-    c.watch = show;
-    c.watch_arg = &w;
-    c.batch = &rows.mine;
-    hy_ctx_reset(&c, 1);
-    hy_model_loss(&c, k->model, 1, &loss);
-    hy_backward(&c);
+    w.ctx = pipe.ctx;
+    pipe.ctx->watch = show;
+    pipe.ctx->watch_arg = &w;
+    err = hy_pipe_run(&pipe, &src, 1, &loss, &last);
+  }
+  if (!err) {
     scratch = hy_malloc(HY_BUCKET * sizeof *scratch);
     hy_reduce_grads(p, k->grid, scratch);
     free(scratch);
@@ -406,7 +417,7 @@ hy_compare_forward(hy_compare *k, hy_bag *bag)
     hy_bag_gather(bag, &k->grid->world);
     put_losses(k, &rows.all, &loss, bag);
   }
-  hy_ctx_free(&c);
+  hy_pipe_free(&pipe);
   hy_cut_free(rows.cut);
   free(rows.start);
   free_columns(&rows.all);

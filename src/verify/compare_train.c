@@ -101,12 +101,7 @@ put_final(hy_compare *k, hy_bag *bag)
 
   hy_compare_params(&all, "final.", p, p->w);
   hy_bag_gather(&all, &k->grid->world);
-  for (int i = 0; i < all.n; i++) {
-    const hy_bag_item *it = &all.item[i];
-
-    memcpy(hy_bag_get(bag, it->name, 0, it->n_dim, it->dim)->f, it->f,
-           (size_t)it->n * sizeof(float));
-  }
+  hy_bag_merge(bag, &all);
   hy_bag_free(&all);
 }
 
