@@ -101,10 +101,14 @@ for n in 1 2 3; do
     generate.max_new="$new"
   test_that "$rows prompts of unequal length on $n ranks" cmp want got
 done
-# experts over ranks: one has fewer prompts than the others
-generate 4 got model.from="$cases/hybrid" generate.input=three.jsonl \
-  generate.max_new="$new" grid.ep=4
-test_that "$rows prompts with experts over 4 ranks" cmp want got
+# with experts over ranks one has fewer prompts than the others
+for layout in grid.pp=2 grid.cp=2 grid.ep=4 'grid.pp=2 grid.ep=2' \
+  'grid.tp=2 grid.sp=.true. grid.pp=2'; do
+  # shellcheck disable=SC2086 # words on purpose
+  generate 4 got model.from="$cases/hybrid" generate.input=three.jsonl \
+    generate.max_new="$new" $layout
+  test_that "... on 4 ranks, $layout" cmp want got
+done
 generate 1 got model.from="$cases/hybrid" generate.input=three.jsonl \
   generate.max_new="$new" generate.batch=1
 test_that "$rows prompts one by one" cmp want got
