@@ -2,11 +2,13 @@
 #include "base/err.h"
 
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 static _Noreturn void
 out_of_memory(size_t bytes)
@@ -114,24 +116,50 @@ hy_buf_printf(hy_buf *b, const char *fmt, ...)
   b->len += (size_t)n;
 }
 
+size_t
+hy_mem_physical(void)
+{
+  long pages = sysconf(_SC_PHYS_PAGES), bytes = sysconf(_SC_PAGESIZE);
+
+  return pages > 0 && bytes > 0 ? (size_t)pages * (size_t)bytes : SIZE_MAX;
+}
+
+static int
+no_room(const char *name, size_t size)
+{
+  return hy_fail(HY_ERES,
+                 "memory: cannot get %zu bytes for %s; use a smaller batch "
+                 "or model or more ranks",
+                 size, name);
+}
+
 int
 hy_arena_new(hy_arena *a, const char *name, size_t size)
 {
   *a = (hy_arena){.name = name};
   size = (size + HY_ALIGN - 1) / HY_ALIGN * HY_ALIGN;
+  if (size > hy_mem_physical()) /* a mapping alone would not be refused */
+    return no_room(name, size);
   if (size > 0) {
     void *base = mmap(NULL, size, PROT_READ | PROT_WRITE,
                       MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 
     if (base == MAP_FAILED)
-      return hy_fail(HY_ERES,
-                     "memory: cannot get %zu bytes for %s; use a smaller batch "
-                     "or model or more ranks",
-                     size, name);
+      return no_room(name, size);
     a->base = base;
   }
   a->size = size;
   return HY_OK;
+}
+
+int
+hy_arena_limited(hy_arena *a, const char *name, size_t most)
+{
+  size_t all = hy_mem_physical() / HY_ALIGN * HY_ALIGN;
+  int err = hy_arena_new(a, name, most < all ? most : all);
+
+  a->limited = most > all;
+  return err;
 }
 
 void
@@ -160,11 +188,14 @@ hy_arena_get(hy_arena *a, size_t bytes)
   size_t at = a->used;
 
   bytes = aligned(bytes);
-  if (!a->counting && bytes > a->size - at)
+  if (!a->counting && bytes > a->size - at) {
+    if (a->limited)
+      out_of_memory(at + bytes);
     hy_die(HY_EBUG,
            "arena %s: %zu bytes wanted, %zu of %zu left; the memory "
            "plan is wrong, please report this deck",
            a->name, bytes, a->size - at, a->size);
+  }
   a->used = at + bytes;
   if (a->used > a->peak)
     a->peak = a->used;

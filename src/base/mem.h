@@ -40,13 +40,20 @@ typedef struct {
   char *base;
   size_t size, used, peak;
   int counting; /* no storage: addresses must not be touched */
+  int limited;  /* may be needed beyond the machine's memory */
 } hy_arena;
 
 #define HY_ALIGN 64 /* bytes: one cache line, one AVX-512 vector */
 
-/** Reserve size bytes of addresses; a page costs memory from its first use on,
- *  so an arena may be as large as the worst case asks. 0 or HY_ERES. */
+/** Bytes of memory of this machine. */
+size_t hy_mem_physical(void);
+
+/** Reserve size bytes of addresses; a page costs memory from its first use on.
+ *  0 or HY_ERES (also when size exceeds the machine's memory). */
 int hy_arena_new(hy_arena *a, const char *name, size_t size);
+/** As hy_arena_new, for a worst case that is not expected: of `most` bytes no
+ *  more addresses than the machine has memory. */
+int hy_arena_limited(hy_arena *a, const char *name, size_t most);
 /** An arena that counts bytes and never holds any. */
 void hy_arena_plan(hy_arena *a, const char *name);
 void hy_arena_free(hy_arena *a);

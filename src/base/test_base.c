@@ -8,6 +8,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -145,6 +146,12 @@ test_arena(void **state)
   assert_int_equal(plan.used, a.used);
   hy_arena_free(&a);
   hy_arena_free(&plan);
+  assert_int_equal(hy_arena_new(&a, "test", hy_mem_physical() + 1), HY_ERES);
+  hy_err_clear();
+  assert_int_equal(hy_arena_limited(&a, "test", SIZE_MAX), HY_OK);
+  assert_true(a.limited && a.size <= hy_mem_physical());
+  *(char *)hy_arena_get(&a, a.size) = 1; /* addresses, not memory */
+  hy_arena_free(&a);
 }
 
 static void

@@ -1,4 +1,5 @@
 #include "model/workspace.h"
+#include "base/err.h"
 #include "model/pipe.h"
 #include "model/store.h"
 #include "op/op.h"
@@ -100,6 +101,11 @@ hy_workspace_new(hy_ctx *c, const hy_model *m, const hy_grid *grid,
   hy_ctx_init(c, &hy_backend_cpu, grid, n_threads, 0);
   if (grid->ep.size == 1)
     err = hy_ctx_reserve(c, &plan);
+  else if (hy_workspace_bytes(&plan) > hy_mem_physical())
+    err = hy_fail(HY_ERES,
+                  "memory: cannot get %zu bytes for activations; use a smaller "
+                  "batch or model or more ranks",
+                  hy_workspace_bytes(&plan));
   else {
     hy_workspace_plan(&worst, m, grid, n_threads, n_rows, seq_len,
                       what | HY_WS_WORST);

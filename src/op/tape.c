@@ -47,12 +47,14 @@ hy_ctx_init(hy_ctx *c, const hy_backend *be, const hy_grid *grid, int n_threads,
 int
 hy_ctx_reserve(hy_ctx *c, const hy_ctx *plan)
 {
-  int err = hy_arena_new(&c->act, plan->act.name, plan->act.peak);
+  int (*get)(hy_arena *, const char *, size_t) =
+      plan->worst ? hy_arena_limited : hy_arena_new;
+  int err = get(&c->act, plan->act.name, plan->act.peak);
 
   for (int i = 0; i < 2 && !err; i++)
-    err = hy_arena_new(&c->turn[i], plan->turn[i].name, plan->turn[i].peak);
+    err = get(&c->turn[i], plan->turn[i].name, plan->turn[i].peak);
   if (!err)
-    err = hy_arena_new(&c->host, plan->host.name, plan->host.peak);
+    err = get(&c->host, plan->host.name, plan->host.peak);
   hy_ctx_expect(c, plan);
   c->tape.max = plan->tape.max;
   c->tape.rec = hy_malloc((size_t)c->tape.max * sizeof *c->tape.rec);
