@@ -219,8 +219,10 @@ hy_model_loss(hy_ctx *c, const hy_model *m, int with_mtp, hy_losses *l)
   c->aux = c->taping && with_mtp ? &l->aux : NULL;
   c->aux_scale = 1;
   h = hy_model_trunk(c, m);
-  if (!h)
+  if (!h) { /* the next stage goes on */
+    hy_layers_end(c);
     return;
+  }
   if (n_depth)
     hy_keep(c, h); /* the head and depth 1 both read it */
   head_loss(c, m, h, b->target, b->weight, 1 / fmax(b->n_target, 1), &l->ce);

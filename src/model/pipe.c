@@ -150,8 +150,6 @@ forward(hy_pipe *p, const hy_batch_source *src, int64_t i, int train,
   c->pipe.from = p->inbox ? p->inbox + (size_t)s * p->width : NULL;
   hy_ctx_reset(c, train);
   hy_model_loss(c, p->model, train, l);
-  if (c->pipe.out) /* backward is not next: give the last layer back */
-    hy_layers_end(c);
   hy_pipe_send_on(c, &p->sent[k]);
   if (train && c->pipe.out)
     hy_recv_start(&p->back[k], &p->grid->pp, c->pipe.out->grad,

@@ -2,9 +2,10 @@
  * and 3 give one rank's steps and weights, and the same bits again. */
 #include "model/test_tiny.h"
 #include "base/err.h"
+#include "data/cut.h"
 #include "optim/update.h"
 
-enum { ROWS = 4, LEN = 11, STEPS = 3 };
+enum { ROWS = 4, LEN = 17, STEPS = 3 };
 
 static hy_comm world;
 static hy_grid one;
@@ -45,10 +46,18 @@ run(hy_trainer *t, hy_batch *b, int n_micro, history *h)
   }
 }
 
+/* Rows of this rank, or its share of them. */
 static hy_batch
-rows(const hy_grid *g, int n_micro, int n_ahead)
+rows(const hy_grid *g, int n_micro, int n_ahead, hy_cut **cut)
 {
+  hy_cut_layout layout = hy_cut_layout_of(g, 4);
   hy_batch b = tiny_rows(g, ROWS - 1, LEN, n_ahead);
+
+  *cut = NULL;
+  if (g->seq.size > 1) {
+    assert_int_equal(hy_cut_new(cut, &layout, ROWS, LEN, n_ahead), 0);
+    hy_cut_rows(*cut, &b, &b);
+  }
 
   b.n_target *= n_micro;
   b.n_docs *= n_micro;
@@ -86,10 +95,10 @@ against(hy_params *p, const hy_params *whole, int copy)
 }
 
 static void
-near(double a, double b)
+near(const char *what, int zero, double a, double b)
 {
   if (!(fabs(a - b) <= 5e-6 * fabs(b)))
-    fail_msg("%.9g, not %.9g", a, b);
+    fail_msg("zero %d, %s: %.9g, not %.9g", zero, what, a, b);
 }
 
 /* One level against one rank; the weights at the end are left in *m. */
@@ -100,19 +109,20 @@ level(hy_model *m, int zero, const hy_cfg *cfg, const hy_grid *g, int n_micro,
 {
   hy_batch b;
   hy_trainer t;
+  hy_cut *cut;
 
   assert_int_equal(hy_model_new_zero(m, cfg, g, zero), 0);
   against(&m->params, &first->params, 1);
-  b = rows(g, n_micro, m->plan.n_depth);
+  b = rows(g, n_micro, m->plan.n_depth, &cut);
   open_trainer(&t, m, g);
   run(&t, &b, n_micro, got);
   for (int s = 0; s < STEPS; s++) {
-    near(got->valid[s], want->valid[s]);
-    near(got->step[s].loss, want->step[s].loss);
-    near(got->step[s].norm, want->step[s].norm);
-    near(got->step[s].aux, want->step[s].aux);
-    near(got->step[s].mtp[0], want->step[s].mtp[0]);
-    near(got->step[s].max_vio, want->step[s].max_vio);
+    near("valid", zero, got->valid[s], want->valid[s]);
+    near("loss", zero, got->step[s].loss, want->step[s].loss);
+    near("norm", zero, got->step[s].norm, want->step[s].norm);
+    near("aux", zero, got->step[s].aux, want->step[s].aux);
+    near("mtp", zero, got->step[s].mtp[0], want->step[s].mtp[0]);
+    near("max_vio", zero, got->step[s].max_vio, want->step[s].max_vio);
   }
   if (against(&m->params, &last->params, 0) > 2e-6)
     fail_msg("zero %d: weights differ by %g", zero,
@@ -124,15 +134,16 @@ level(hy_model *m, int zero, const hy_cfg *cfg, const hy_grid *g, int n_micro,
     assert_in_range(have, want_n / 2, 2 * want_n);
   }
   hy_trainer_free(&t);
+  hy_cut_free(cut);
 }
 
 static void
-check(const char *pattern, int tie, int tp, int ep, int n_micro)
+check(const char *pattern, int tie, hy_deck_grid d, int n_micro)
 {
-  hy_deck_grid d = {.tp = tp, .ep = ep, .cp = 1, .pp = 1};
   tiny *first = tiny_new(pattern, 1, ROWS, LEN), *last;
   history want, got, again;
   hy_trainer t;
+  hy_cut *cut;
   hy_batch b;
   hy_grid g;
 
@@ -145,7 +156,7 @@ check(const char *pattern, int tie, int tp, int ep, int n_micro)
   }
   first->cfg.bias_rate = 1e-2;
   last = tiny_piece(first, &one, ROWS, LEN);
-  b = rows(&one, n_micro, first->m.plan.n_depth);
+  b = rows(&one, n_micro, first->m.plan.n_depth, &cut);
   open_trainer(&t, &last->m, &one);
   run(&t, &b, n_micro, &want);
   hy_trainer_free(&t);
@@ -170,19 +181,32 @@ check(const char *pattern, int tie, int tp, int ep, int n_micro)
 static void
 test_dp(void **state)
 {
+  hy_deck_grid d = {.tp = 1, .ep = 1, .cp = 1, .pp = 1};
+
   (void)state;
-  check("ME*-/*E", 0, 1, 1, 1);
-  check("ME*-/*E", 0, 1, 1, 3);
-  check("ME*-/*E", 1, 1, 1, 2); /* the head is the table, used by all depths */
-  check("-", 0, 1, 1, 2);
+  check("ME*-/*E", 0, d, 1);
+  check("ME*-/*E", 0, d, 3);
+  check("ME*-/*E", 1, d, 2); /* the head is the table, used by all depths */
+  check("-", 0, d, 2);
 }
 
+/* With every other axis: partial sums, uneven vocabularies, two stages with the
+ * table. */
 static void
-test_tp(void **state)
+test_axes(void **state)
 {
+  static const hy_deck_grid layout[] = {
+      {.tp = 1, .ep = 2, .cp = 1, .pp = 1},
+      {.tp = 2, .ep = 1, .cp = 1, .pp = 1},
+      {.tp = 2, .sp = 1, .ep = 2, .cp = 1, .pp = 1},
+      {.tp = 1, .ep = 1, .cp = 1, .pp = 2},
+      {.tp = 1, .ep = 1, .cp = 2, .pp = 1},
+  };
+
   (void)state;
-  if (world.size % 2 == 0)
-    check("M*-/-", 0, 2, 1, 2);
+  for (size_t i = 0; i < sizeof layout / sizeof *layout; i++)
+    if (world.size % 2 == 0)
+      check("ME*-/*E", i % 2 == 0, layout[i], 2);
 }
 
 /* A level that is not there. */
@@ -206,7 +230,7 @@ main(int argc, char **argv)
 {
   const struct CMUnitTest test[] = {
       cmocka_unit_test(test_dp),
-      cmocka_unit_test(test_tp),
+      cmocka_unit_test(test_axes),
       cmocka_unit_test(test_refused),
   };
   hy_deck_grid d = {.tp = 1, .ep = 1, .cp = 1, .pp = 1};
