@@ -36,3 +36,6 @@ hymn_unit_tests += src/model/test_layout_mpi
 src_model_test_layout_mpi_SOURCES = src/model/test_layout_mpi.c \
   $(HYMN_TEST_TINY)
 src_model_test_layout_mpi_LDADD = $(HYMN_TEST_LIBS)
+hymn_unit_tests += src/model/test_tp
+src_model_test_tp_SOURCES = src/model/test_tp.c $(HYMN_TEST_TINY)
+src_model_test_tp_LDADD = $(HYMN_TEST_LIBS)

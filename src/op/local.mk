@@ -37,3 +37,7 @@ hymn_unit_tests += src/op/test_dispatch_mpi
 src_op_test_dispatch_mpi_SOURCES = src/op/test_dispatch_mpi.c \
   src/model/test_tiny.h src/cpu/test_op.h
 src_op_test_dispatch_mpi_LDADD = $(HYMN_TEST_LIBS)
+
+hymn_unit_tests += src/op/test_slices_mpi
+src_op_test_slices_mpi_SOURCES = src/op/test_slices_mpi.c src/cpu/test_op.h
+src_op_test_slices_mpi_LDADD = $(HYMN_TEST_LIBS)

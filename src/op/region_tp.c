@@ -255,14 +255,18 @@ sum_room(const hy_rec *r)
   return (size_t)r->attr.comm->size * hy_bytes(HY_F32, own_n(r));
 }
 
-/* The rows of all ranks. */
+/* The rows of all ranks. Into a layer they are gathered again in backward, so
+ * that only slices outlive it (Korthikanti et al., section 4.2.2). */
 static hy_tensor *
 all_rows(hy_ctx *c, const hy_op *op, hy_tensor *x)
 {
   hy_rec *r = slice_rec(c, op, x);
 
-  r->attr.room[1] = op == &op_enter_sp ? sum_room(r) : 0;
-  hy_rec_out(c, r, c->batch->n_tokens, hy_cols(x));
+  if (op == &op_enter_sp) {
+    r->attr.room[1] = sum_room(r);
+    hy_rec_lend(c, r, c->batch->n_tokens, hy_cols(x));
+  } else
+    hy_rec_out(c, r, c->batch->n_tokens, hy_cols(x));
   return hy_exec(c, r);
 }
 

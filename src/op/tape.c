@@ -169,6 +169,17 @@ hy_keep(hy_ctx *c, hy_tensor *t)
     t->grad = grad_room(&c->act, t);
 }
 
+/* Forward leaves the memory for gradients alone: what it lends lies there. */
+static float *
+lend(hy_ctx *c, const hy_tensor *t)
+{
+  size_t before = c->turn[c->cur].used;
+  float *p = grad_room(&c->turn[c->cur], t);
+
+  c->lent += c->turn[c->cur].used - before;
+  return p;
+}
+
 hy_rec *
 hy_rec_new(hy_ctx *c, const hy_op *op, int n_in, hy_tensor **in)
 {
@@ -185,6 +196,22 @@ hy_rec_out(hy_ctx *c, hy_rec *r, int64_t rows, int64_t cols)
 {
   hy_tensor *t = hy_new(c, HY_F32, rows, cols);
 
+  for (int i = 0; i < r->n_in; i++)
+    t->want |= r->in[i]->want;
+  r->out[r->n_out++] = t;
+  return t;
+}
+
+hy_tensor *
+hy_rec_lend(hy_ctx *c, hy_rec *r, int64_t rows, int64_t cols)
+{
+  hy_tensor *t;
+
+  if (!c->taping) /* nothing outlives its segment */
+    return hy_rec_out(c, r, rows, cols);
+  t = header(c, HY_F32, rows, cols);
+  t->data = lend(c, t);
+  t->remake = r;
   for (int i = 0; i < r->n_in; i++)
     t->want |= r->in[i]->want;
   r->out[r->n_out++] = t;
@@ -286,6 +313,8 @@ release(hy_ctx *c, int unit, int backward, int last)
 void
 hy_layers_end(hy_ctx *c)
 {
+  hy_arena_release(&c->turn[c->cur], c->turn[c->cur].used - c->lent);
+  c->lent = 0;
   for (int k = 0; k < 2; k++) {
     release(c, c->in_use[k], 0, 0);
     c->in_use[k] = -1;
@@ -363,6 +392,18 @@ want_grad(hy_ctx *c, hy_rec *r, int i)
   own->has = 1;
 }
 
+static void
+make_again(hy_ctx *c, hy_tensor *t)
+{
+  hy_rec *r = t->remake;
+
+  if (!r)
+    return;
+  t->data = grad_room(&c->turn[c->cur], t);
+  t->remake = NULL;
+  run_body(c, r, r->op->fwd, 0);
+}
+
 static int
 reached(const hy_rec *r)
 {
@@ -395,8 +436,10 @@ hy_backward(hy_ctx *c)
     }
     if (!reached(r))
       continue;
-    for (int j = 0; j < r->n_in; j++)
+    for (int j = 0; j < r->n_in; j++) {
+      make_again(c, r->in[j]);
       want_grad(c, r, j);
+    }
     run_body(c, r, r->op->bwd, 1);
   }
 }

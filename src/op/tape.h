@@ -131,6 +131,7 @@ struct hy_ctx {
                        the activations themselves */
   hy_arena host;    /* records and tensor headers */
   int cur;          /* the arena whose turn it is */
+  size_t lent;      /* bytes lent of it, in front of the next gradients */
   const hy_batch *batch;
   const hy_segments *seg;
   struct hy_cache *cache;   /* generation: states by layer (op/cache.h) */
@@ -199,6 +200,9 @@ void hy_keep(hy_ctx *c, hy_tensor *t);
  *  hy_exec. */
 hy_rec *hy_rec_new(hy_ctx *c, const hy_op *op, int n_in, hy_tensor **in);
 hy_tensor *hy_rec_out(hy_ctx *c, hy_rec *r, int64_t rows, int64_t cols);
+/** An output that only this segment reads and whose forward is cheap: its
+ *  memory is lent until the segment ends, and backward makes it again. */
+hy_tensor *hy_rec_lend(hy_ctx *c, hy_rec *r, int64_t rows, int64_t cols);
 /** Memory that backward reads; not kept in inference. */
 hy_tensor *hy_rec_save(hy_ctx *c, hy_rec *r, hy_fmt fmt, int64_t rows,
                        int64_t cols);

@@ -14,12 +14,14 @@ struct hy_tensor {
   int64_t dim[4];
   int64_t ld; /* elements from one row to the next */
   void *data;
-  float *grad;        /* same shape and ld; NULL until backward needs it */
-  hy_tensor *base;    /* set for a view of columns: its gradient is part of
-                         base's */
-  int64_t first;      /* first column of that view */
-  unsigned char want; /* a gradient is wanted */
-  unsigned char has;  /* grad holds a value (else the next write replaces) */
+  float *grad;           /* same shape and ld; NULL until backward needs it */
+  hy_tensor *base;       /* set for a view of columns: its gradient is part of
+                            base's */
+  int64_t first;         /* first column of that view */
+  struct hy_rec *remake; /* its memory is lent: backward has to call this
+                            record's forward again before it reads data */
+  unsigned char want;    /* a gradient is wanted */
+  unsigned char has;     /* grad holds a value (else the next write replaces) */
 };
 
 /** Elements of a row (the product of dim[1..]). */
