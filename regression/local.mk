@@ -3,6 +3,7 @@
 EXTRA_DIST += \
   regression/README \
   regression/badinput.sh \
+  regression/bench-scaling.sh \
   regression/check.sh \
   regression/cli.sh \
   regression/compare-csv.awk \

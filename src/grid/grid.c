@@ -142,7 +142,8 @@ hy_grid_dry(hy_grid *copy, const hy_grid *g, hy_meter *meter)
 }
 
 int
-hy_grid_plan(hy_grid *g, const hy_deck_grid *d, int stage, hy_meter *meter)
+hy_grid_plan_cp(hy_grid *g, const hy_deck_grid *d, int stage, int cp,
+                hy_meter *meter)
 {
   int64_t n = d->n_ranks ? d->n_ranks : 1, dp = 0;
   int err = find_dp(d, n, &dp);
@@ -154,8 +155,9 @@ hy_grid_plan(hy_grid *g, const hy_deck_grid *d, int stage, hy_meter *meter)
   g->sp = d->sp && d->tp > 1;
   g->pp_cut = d->pp_cut;
   g->meter = meter;
-  g->world = (hy_comm){MPI_COMM_NULL, stage * (int)(n / d->pp), (int)n,
-                       HY_AXIS_OTHER, meter};
+  g->world =
+      (hy_comm){MPI_COMM_NULL, stage * (int)(n / d->pp) + cp * (int)d->tp,
+                (int)n, HY_AXIS_OTHER, meter};
   rows_of(r, g, d, (int)dp, g->world.rank);
   for (int i = 0; i < N_ROWS; i++)
     *r[i].comm =
@@ -165,6 +167,12 @@ hy_grid_plan(hy_grid *g, const hy_deck_grid *d, int stage, hy_meter *meter)
       g->near[g->n_near++] =
           (hy_comm){MPI_COMM_NULL, g->tp.rank % f, f, HY_AXIS_TP, meter};
   return HY_OK;
+}
+
+int
+hy_grid_plan(hy_grid *g, const hy_deck_grid *d, int stage, hy_meter *meter)
+{
+  return hy_grid_plan_cp(g, d, stage, 0, meter);
 }
 
 hy_comm

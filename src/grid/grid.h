@@ -52,6 +52,9 @@ void hy_grid_free(hy_grid *g);
  *  without communication, for --dry-run: sizes and ranks are set, the
  *  communicators are dry. The caller's meter, may be NULL. */
 int hy_grid_plan(hy_grid *g, const hy_deck_grid *d, int stage, hy_meter *meter);
+/** The same of cp rank `cp` there: what cp ranks send differs. */
+int hy_grid_plan_cp(hy_grid *g, const hy_deck_grid *d, int stage, int cp,
+                    hy_meter *meter);
 
 /** A copy of g whose communicators only count, on meter: for walking the
  *  program of this rank before it runs. Nothing to free. */

@@ -3,8 +3,10 @@
 #include "base/err.h"
 #include "base/rng.h"
 #include "cpu/cpu.h"
+#include "data/cut.h"
 #include "grid/threads.h"
 #include "job/job.h"
+#include "job/train_meter.h"
 #include "model/workspace.h"
 #include "model/count.h"
 #include "optim/lr.h"
@@ -17,38 +19,53 @@
 enum { WARM_UP = 2 }; /* steps that fill caches and are not counted */
 
 typedef struct {
-  hy_batch all;
+  hy_batch all; /* rows of this rank's dp share, with all their tokens */
+  hy_cut *cut;  /* what cp leaves of a micro-batch */
   int64_t micro;
 } bench_rows;
 
-/* Rows of random tokens, each one document; the same every step. */
+/* Rows of random tokens, each one document; the same every step, and the same
+ * rows for any number of ranks. */
 static void
-make_rows(bench_rows *r, const hy_deck *d)
+make_rows(bench_rows *r, const hy_deck *d, const hy_grid *grid)
 {
-  int64_t s = d->data.seq_len, n = d->data.global_batch * s;
+  int64_t s = d->data.seq_len, rows = d->data.global_batch / grid->dp.size;
+  int64_t n = rows * s, first = n * grid->dp.rank;
+  double n_rows = (double)d->data.global_batch;
   uint64_t key = hy_rng_key((uint64_t)d->job.seed, "bench");
   hy_batch *b = &r->all;
 
-  *b = (hy_batch){.n_rows = d->data.global_batch,
+  *b = (hy_batch){.n_rows = rows,
                   .seq_len = s,
                   .n_tokens = n,
-                  .n_target = (double)(n - d->data.global_batch),
-                  .n_docs = (double)d->data.global_batch,
-                  .n_real = (double)n};
+                  .n_target = n_rows * (double)(s - 1),
+                  .n_docs = n_rows,
+                  .n_real = n_rows * (double)s};
   b->token = hy_malloc((size_t)n * sizeof *b->token);
   b->target = hy_calloc((size_t)n, sizeof *b->target);
   b->weight = hy_calloc((size_t)n, sizeof *b->weight);
   b->seq_start = hy_malloc((size_t)n * sizeof *b->seq_start);
   b->pad = hy_calloc((size_t)n, sizeof *b->pad);
   for (int64_t t = 0; t < n; t++) {
-    b->token[t] =
-        (int32_t)(hy_rng_u64(key, (uint64_t)t) % (uint64_t)d->model.vocab);
+    b->token[t] = (int32_t)(hy_rng_u64(key, (uint64_t)(first + t)) %
+                            (uint64_t)d->model.vocab);
     b->seq_start[t] = (int32_t)(t % (d->data.micro_batch * s) / s * s);
     if (t % s) {
       b->target[t - 1] = b->token[t];
       b->weight[t - 1] = 1;
     }
   }
+}
+
+static void
+free_rows(bench_rows *r)
+{
+  free(r->all.token);
+  free(r->all.target);
+  free(r->all.weight);
+  free(r->all.seq_start);
+  free(r->all.pad);
+  hy_cut_free(r->cut);
 }
 
 static int
@@ -65,6 +82,8 @@ get_micro(void *arg, int64_t i, hy_batch *b)
   b->weight += at;
   b->seq_start += at;
   b->pad += at;
+  if (r->cut)
+    hy_cut_rows(r->cut, b, b);
   return HY_OK;
 }
 
@@ -76,37 +95,65 @@ by_value(const void *a, const void *b)
   return x < y ? -1 : x > y;
 }
 
+/* FLOP/s of large products on all ranks at once. */
+static double
+product_rate(const hy_trainer *t)
+{
+  double rate;
+
+  hy_agree(&t->grid->world, HY_OK); /* no rank begins before the others */
+  rate = cpu_sgemm_rate(t->n_threads, 3);
+  hy_sum_f64(&t->grid->world, &rate, 1);
+  return rate;
+}
+
+static void
+print_rate(double *rate, int64_t n, double flops, double peak)
+{
+  double median;
+
+  qsort(rate, (size_t)n, sizeof *rate, by_value);
+  median = (rate[(n - 1) / 2] + rate[n / 2]) / 2;
+  printf("median tok/s %.0f  GFLOP/s %.1f  sgemm %.1f  of sgemm %.3f\n", median,
+         median * flops / 1e9, peak / 1e9, median * flops / peak);
+}
+
 static int
 run_steps(hy_deck *d, hy_trainer *t, bench_rows *rows, double flops)
 {
   int64_t n = d->optim.n_steps;
-  double *rate = hy_malloc((size_t)n * sizeof *rate), peak, median;
-  hy_batch_source src = {d->data.global_batch / rows->micro, get_micro, rows};
+  double *rate = hy_malloc((size_t)n * sizeof *rate), peak = product_rate(t);
+  int speaks = t->grid->world.rank == 0;
+  hy_batch_source src = {rows->all.n_rows / rows->micro, get_micro, rows};
+  hy_step_meter meter = {0};
   hy_step_result s;
   int err = HY_OK;
 
-  peak = cpu_sgemm_rate(t->n_threads, 3);
   for (int64_t i = -WARM_UP; i < n && !err; i++) {
     double start = MPI_Wtime(), x;
 
+    if (i >= 0)
+      hy_step_meter_begin(&meter, t->grid);
     err = hy_trainer_step(t, &src, i + WARM_UP + 1,
                           hy_lr(&d->optim, i + WARM_UP + 1, 1, 1), &s);
     start = MPI_Wtime() - start;
-    x = cpu_sgemm_rate(t->n_threads, 3);
+    if (i >= 0)
+      hy_step_meter_end(&meter, t->grid);
+    x = product_rate(t);
     peak = x > peak ? x : peak;
     if (i < 0 || err)
       continue;
     rate[i] = rows->all.n_real / start;
-    printf("step %lld  loss %.4f  tok/s %.0f\n", (long long)i + 1, s.loss,
-           rate[i]);
-    fflush(stdout);
+    if (speaks)
+      printf("step %lld  loss %.4f  tok/s %.0f\n", (long long)i + 1, s.loss,
+             rate[i]);
   }
   if (!err) {
-    qsort(rate, (size_t)n, sizeof *rate, by_value);
-    median = (rate[(n - 1) / 2] + rate[n / 2]) / 2;
-    printf("median tok/s %.0f  GFLOP/s %.1f  sgemm %.1f  of sgemm %.3f\n",
-           median, median * flops / 1e9, peak / 1e9, median * flops / peak);
+    hy_step_meter_print_sent(&meter, t->grid);
+    hy_step_meter_print_waited(&meter, t->grid);
   }
+  if (!err && speaks)
+    print_rate(rate, n, flops, peak);
   free(rate);
   return err;
 }
@@ -114,54 +161,75 @@ run_steps(hy_deck *d, hy_trainer *t, bench_rows *rows, double flops)
 static int
 check_deck(const hy_deck *d, const hy_grid *grid)
 {
-  if (grid->world.size > 1)
-    return hy_fail(HY_EDECK, "job.kind='bench': runs on one rank; start it "
-                             "with mpirun -n 1");
-  if (d->data.seq_len == 0 || d->data.global_batch % d->data.micro_batch)
+  int64_t n = d->data.micro_batch * grid->dp.size;
+
+  if (d->data.seq_len == 0 || d->data.global_batch % n)
     return hy_fail(HY_EDECK,
                    "job.kind='bench': needs data.seq_len, and "
-                   "data.micro_batch=%lld must divide data.global_batch=%lld",
-                   (long long)d->data.micro_batch,
+                   "data.micro_batch=%lld times dp=%d must divide "
+                   "data.global_batch=%lld",
+                   (long long)d->data.micro_batch, grid->dp.size,
                    (long long)d->data.global_batch);
   if (d->optim.n_steps < 1)
     return hy_fail(HY_EDECK, "optim.n_steps: at least 1 for job.kind='bench'");
   return hy_lr_check(&d->optim);
 }
 
+/* Forward and backward FLOPs of a token, all ranks together. */
+static double
+flops_of(const hy_trainer *t, const hy_deck *d)
+{
+  double all = (t->ctx->planned.fwd + t->ctx->planned.bwd) /
+               (double)(d->data.micro_batch * t->grid->dp.size);
+
+  hy_sum_f64(&t->grid->world, &all, 1);
+  return all / (double)d->data.seq_len;
+}
+
+static int
+bench_steps(hy_deck *d, hy_model *model, const hy_grid *grid, int n_threads)
+{
+  bench_rows rows = {.micro = d->data.micro_batch};
+  hy_trainer t = {0};
+  hy_cut_layout cut = hy_cut_layout_of(grid, d->model.mamba_d_conv);
+  int64_t n_micro = d->data.global_batch / (rows.micro * grid->dp.size);
+  double flops;
+  int err = hy_agree(&grid->world,
+                     hy_trainer_new(&t, model, grid, n_threads, rows.micro,
+                                    d->data.seq_len, HY_WS_TRAIN, n_micro));
+
+  if (!err && grid->seq.size > 1)
+    err = hy_agree(&grid->world,
+                   hy_cut_new(&rows.cut, &cut, rows.micro, d->data.seq_len, 0));
+  if (!err) {
+    flops = flops_of(&t, d);
+    if (grid->world.rank == 0)
+      printf("parameters %lld  FLOP/token %.3e  ranks %d  threads %d  BLAS "
+             "kernels %s\n",
+             (long long)hy_plan_n_params(&model->plan), flops, grid->world.size,
+             n_threads, cpu_blas_kernels());
+    hy_adamw_set(&t.opt, &d->optim);
+    make_rows(&rows, d, grid);
+    err = run_steps(d, &t, &rows, flops);
+  }
+  free_rows(&rows);
+  hy_trainer_free(&t);
+  return err;
+}
+
 static int
 bench_run(hy_deck *d, const hy_grid *grid)
 {
-  bench_rows rows = {0};
   hy_model model = {0};
-  hy_trainer t = {0};
-  double flops = 0;
   int n_threads = hy_threads_of(d, grid);
   int err = hy_agree(&grid->world, check_deck(d, grid));
 
   if (!err)
-    err = hy_model_new(&model, &d->model, grid, 1);
+    err = hy_agree(&grid->world, hy_model_new(&model, &d->model, grid, 1));
   if (err)
     return err;
   hy_params_init(&model.params, (uint64_t)d->job.seed);
-  err = hy_trainer_new(&t, &model, grid, n_threads, d->data.micro_batch,
-                       d->data.seq_len, HY_WS_TRAIN,
-                       d->data.global_batch / d->data.micro_batch);
-  flops = (t.ctx->planned.fwd + t.ctx->planned.bwd) /
-          (double)(d->data.micro_batch * d->data.seq_len);
-  printf("parameters %lld  FLOP/token %.3e  threads %d  BLAS kernels %s\n",
-         (long long)hy_plan_n_params(&model.plan), flops, n_threads,
-         cpu_blas_kernels());
-  hy_adamw_set(&t.opt, &d->optim);
-  rows.micro = d->data.micro_batch;
-  make_rows(&rows, d);
-  if (!err)
-    err = run_steps(d, &t, &rows, flops);
-  free(rows.all.token);
-  free(rows.all.target);
-  free(rows.all.weight);
-  free(rows.all.seq_start);
-  free(rows.all.pad);
-  hy_trainer_free(&t);
+  err = bench_steps(d, &model, grid, n_threads);
   hy_model_free(&model);
   return err;
 }

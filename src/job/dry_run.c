@@ -79,8 +79,8 @@ static int
 check_source(const hy_deck *d, const char *source, int64_t *seq_len)
 {
   hy_loader *l = NULL;
-  int err = hy_loader_new(&l, source, &d->data, d->model.vocab, 0, 0, &alone,
-                          NULL);
+  int err =
+      hy_loader_new(&l, source, &d->data, d->model.vocab, 0, 0, &alone, NULL);
 
   if (!err)
     *seq_len = hy_loader_seq_len(l);

@@ -9,6 +9,7 @@ src_libhymn_a_SOURCES += \
   src/job/pretrain.c \
   src/job/train_loop.c src/job/train_loop.h \
   src/job/post_mortem.c src/job/post_mortem.h \
+  src/job/train_meter.c src/job/train_meter.h \
   src/job/train_setup.c src/job/train_setup.h \
   src/job/cli.c src/job/cli.h \
   src/job/dry_advice.c \
@@ -23,9 +24,10 @@ EXTRA_DIST += src/job/jobs.def
 TESTS += src/job/test_cli.sh
 EXTRA_DIST += src/job/test_cli.sh
 
-dist_input_DATA += input/bench.nml input/pretrain.nml
+dist_input_DATA += input/bench.nml input/bench-scaling.nml input/pretrain.nml
 # published architectures
 dist_input_DATA += \
-  input/lightning.nml input/nano.nml input/nano-v2-9b.nml \
-  input/nano-v2-12b.nml input/nemotron-h-8b.nml input/nemotron-h-47b.nml \
-  input/nemotron-h-56b.nml
+  input/lightning.nml input/nano.nml input/nano-512k.nml \
+  input/nano-v2-9b.nml input/nano-v2-12b.nml input/nemotron-h-8b.nml \
+  input/nemotron-h-47b.nml input/nemotron-h-56b.nml input/super.nml \
+  input/super-1m.nml input/ultra.nml input/ultra-1m.nml

@@ -130,8 +130,10 @@ one_step(hy_train *r)
   hy_batch_source src = {0, get_micro, r->train};
   hy_step_result s = {.norm = NAN};
   double rate = hy_lr(&d->optim, r->step + 1, d->data.global_batch, r->seq_len);
-  int valid_due, err = hy_loader_step(r->train, r->step);
+  int valid_due, err;
 
+  hy_step_meter_begin(&r->meter, r->grid);
+  err = hy_loader_step(r->train, r->step);
   if (err)
     return err;
   src.n_micro = hy_loader_n_micro(r->train);
@@ -141,6 +143,7 @@ one_step(hy_train *r)
     hy_train_post_mortem(r, &s);
   if (err)
     return err;
+  hy_step_meter_end(&r->meter, r->grid);
   r->step++;
   r->samples += d->data.global_batch;
   r->tokens += (int64_t)s.tokens;
@@ -259,6 +262,10 @@ run_steps(hy_train *r)
     err = heed_signal(r);
     if (!err)
       err = one_step(r);
+  }
+  if (!err) {
+    hy_step_meter_print_sent(&r->meter, r->grid);
+    hy_print_taken(r->base_mem, r->grid);
   }
   if (!err)
     err = hy_agree(&r->grid->world, summary(r, MPI_Wtime() - start));

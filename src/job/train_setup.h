@@ -8,6 +8,7 @@
 #include "io/ckpt.h"
 #include "io/history.h"
 #include "io/source.h"
+#include "job/train_meter.h"
 #include "model/workspace.h"
 #include "optim/trainer.h"
 
@@ -31,6 +32,7 @@ typedef struct {
   double mark, since;    /* time of the last line; tokens since then */
   int64_t mark_step;
   double first_valid, last_valid;
+  hy_step_meter meter; /* of the steps of this start */
 } hy_train;
 
 /** Resolve and check the deck, open the data, make the model and load what it

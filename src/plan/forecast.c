@@ -1,7 +1,10 @@
 #include "plan/forecast.h"
+#include "model/pipe.h"
 #include "model/schedule.h"
 #include "optim/bucket.h"
+#include "optim/update.h"
 
+#include <math.h>
 #include <string.h>
 
 const char *const hy_need_name[HY_N_NEED] = {
@@ -25,38 +28,72 @@ batch_bytes(const hy_deck *d, int64_t seq_len, int n_ahead)
   return (double)(d->data.micro_batch * seq_len) * (17 + 12 * n_ahead);
 }
 
+/* Of the buffer for sums as much is touched as the largest sum has. */
+static double
+sum_bytes(const hy_params *p)
+{
+  size_t most = 0;
+
+  for (int k = 0; k < p->n_group; k++)
+    if (p->group[k].comm->size > 1 && p->group[k].n > most)
+      most = p->group[k].n;
+  return 4.0 * (double)(most < HY_BUCKET ? most : HY_BUCKET);
+}
+
 static void
 memory_of(hy_forecast *f, const hy_deck *d, const hy_model *m,
           const hy_ctx *plan, int64_t seq_len)
 {
   const hy_params *p = &m->params;
+  int n_batch = d->grid.pp > 1 ? f->n_ctx + 2 : 1; /* copies of the pipe */
 
-  f->n_own = (int64_t)p->n_weight;
+  f->n_own = (int64_t)p->n_own;
   f->need[HY_NEED_WEIGHTS] = 4.0 * (double)p->n_total;
   f->need[HY_NEED_GRADS] = 4.0 * (double)p->n_weight;
-  f->need[HY_NEED_MASTER] = 0;
-  f->need[HY_NEED_MOMENTS] = 8.0 * (double)f->n_own;
-  f->need[HY_NEED_ACT] = (double)plan->act.peak * f->n_ctx;
-  f->need[HY_NEED_WORKSPACE] =
-      (double)(plan->turn[0].peak + plan->turn[1].peak + plan->host.peak) *
-      f->n_ctx;
+  f->need[HY_NEED_MOMENTS] = 8.0 * (double)p->n_weight;
   f->need[HY_NEED_BUFFERS] =
-      batch_bytes(d, seq_len, m->plan.n_depth) + 4.0 * HY_BUCKET;
+      batch_bytes(d, seq_len, m->plan.n_depth) * n_batch + sum_bytes(p) +
+      (double)hy_pipe_bytes(plan, f->n_ctx);
   f->sum = 0;
   for (int i = 0; i < HY_N_NEED; i++)
     f->sum += f->need[i];
 }
 
-/* What the optimizer sends once a step. */
+/* What a step sends besides its micro-batches: the loader's denominators,
+ * losses, gradients, their norm, counts of routed tokens; and with each
+ * micro-batch that all ranks have it. */
 static void
 add_step(hy_forecast *f, hy_model *m, const hy_grid *grid, hy_meter *meter)
 {
+  int64_t loader[HY_AHEAD_MAX + 3] = {0};
+  hy_losses losses = {0};
+  double norm = 0;
+
   *meter = (hy_meter){0};
+  hy_agree(&grid->dp, 0);
+  hy_sum_i64(&grid->dp, loader, HY_AHEAD_MAX + 3);
+  for (int64_t i = 0; i < f->n_micro; i++)
+    hy_agree(&grid->stage, 0);
+  hy_losses_sum(&losses, grid);
   hy_reduce_grads(&m->params, grid, NULL);
+  hy_sum_f64(&grid->world, &norm, 1);
+  if (m->cfg->n_experts) {
+    hy_sum_i64(&grid->world, NULL, (int)hy_update_n_count(m));
+    hy_min_f64(&grid->world, 0);
+  }
   for (int a = 0; a < HY_N_AXES; a++) {
     f->sent[a] += meter->sent[a];
     f->calls[a] += (double)meter->calls[a];
   }
+}
+
+/* A context of the pipe; the first one also validates. */
+static void
+add_context(hy_forecast *f, const hy_ctx *plan, int n)
+{
+  f->need[HY_NEED_ACT] += (double)plan->act.peak * n;
+  f->need[HY_NEED_WORKSPACE] +=
+      (double)(plan->turn[0].peak + plan->turn[1].peak + plan->host.peak) * n;
 }
 
 static void
@@ -66,10 +103,15 @@ walk(hy_forecast *f, const hy_deck *d, hy_model *m, const hy_grid *grid,
   int what = HY_WS_TRAIN | (d->data.valid[0] ? HY_WS_VALID : 0);
   hy_ctx plan;
 
-  hy_workspace_plan(&plan, m, grid, n_threads, d->data.micro_batch, seq_len,
-                    what);
   f->n_micro = n_micro_of(d, grid->dp.size);
   f->n_ctx = hy_schedule_in_flight(grid->pp.size, grid->pp.rank, f->n_micro);
+  hy_workspace_plan(&plan, m, grid, n_threads, d->data.micro_batch, seq_len,
+                    what);
+  add_context(f, &plan, 1);
+  hy_ctx_free(&plan);
+  hy_workspace_plan(&plan, m, grid, n_threads, d->data.micro_batch, seq_len,
+                    HY_WS_TRAIN);
+  add_context(f, &plan, f->n_ctx - 1);
   f->flops = (plan.cost.fwd + plan.cost.bwd) * (double)f->n_micro;
   for (int a = 0; a < HY_N_AXES; a++) {
     f->sent[a] = plan.sent[a] * (double)f->n_micro;
@@ -80,14 +122,14 @@ walk(hy_forecast *f, const hy_deck *d, hy_model *m, const hy_grid *grid,
   hy_ctx_free(&plan);
 }
 
-int
-hy_forecast_stage(hy_forecast *f, const hy_deck *d, int stage, int64_t seq_len,
-                  int n_threads)
+static int
+forecast_rank(hy_forecast *f, const hy_deck *d, int stage, int cp,
+              int64_t seq_len, int n_threads)
 {
   hy_meter meter = {0};
   hy_grid grid;
   hy_model m;
-  int err = hy_grid_plan(&grid, &d->grid, stage, &meter);
+  int err = hy_grid_plan_cp(&grid, &d->grid, stage, cp, &meter);
 
   *f = (hy_forecast){.stage = stage};
   grid.row_len = d->data.seq_len; /* as a run: the cut depends on it */
@@ -99,6 +141,22 @@ hy_forecast_stage(hy_forecast *f, const hy_deck *d, int stage, int64_t seq_len,
   add_step(f, &m, &grid, &meter);
   hy_model_free(&m);
   return HY_OK;
+}
+
+int
+hy_forecast_stage(hy_forecast *f, const hy_deck *d, int stage, int64_t seq_len,
+                  int n_threads)
+{
+  hy_forecast other;
+  int err = forecast_rank(f, d, stage, 0, seq_len, n_threads);
+
+  /* how much of the ring a cp rank passes on depends on its place */
+  for (int cp = 1; cp < d->grid.cp && !err; cp++) {
+    err = forecast_rank(&other, d, stage, cp, seq_len, n_threads);
+    for (int a = 0; a < HY_N_AXES; a++)
+      f->sent[a] = fmax(f->sent[a], other.sent[a]);
+  }
+  return err;
 }
 
 int

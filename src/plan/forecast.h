@@ -19,7 +19,7 @@ enum {
 extern const char *const hy_need_name[HY_N_NEED];
 
 /* Of the first rank of a stage; the others of the stage have the same up to
- * rounding. */
+ * rounding. Bytes sent are those of the cp rank that sends most. */
 typedef struct {
   int stage;
   double need[HY_N_NEED], sum; /* bytes */
