@@ -18,13 +18,14 @@ get_micro(void *arg, int64_t i, hy_batch *b)
 }
 
 /* A validation may take long: a signal ends it, on all ranks alike because
- * they agree on the code. */
+ * they agree on the code. Pipeline stages do not: what is under way between
+ * them has to arrive. */
 static int
 get_valid(void *arg, int64_t i, hy_batch *b)
 {
   const hy_train *r = arg;
 
-  if (hy_watcher_signal(r->grid->watch))
+  if (r->grid->pp.size == 1 && hy_watcher_signal(r->grid->watch))
     return HY_ESIGNAL;
   return hy_loader_micro(r->valid, i, b);
 }
