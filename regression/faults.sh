@@ -53,12 +53,13 @@ test_that "the same with a launcher that sleeps: rank 0 ends by itself" eval \
   "[ \$took -lt 60 ] && one_line 'error: rank 1 .*died'"
 
 # --- signals ------------------------------------------------------------------
-# saved_on NAME RANKS WHOM...: signal $sig while steps run
+# saved_on NAME RANKS WHOM...: signal $sig while steps run; layout: $keys
+keys=
 saved_on() {
   name=$1 n=$2
   shift 2
   rm -rf on
-  start "$n" "$deck" job.dir=on optim.n_steps=100000
+  start "$n" "$deck" job.dir=on optim.n_steps=100000 $keys
   wait_for said '^step 10/'
   for whom in "$@"; do
     [ "$whom" = launcher ] && p=$(pid_of_launcher) || p=$(pid_of "$whom")
@@ -78,10 +79,22 @@ saved_on 'SIGUSR1 to the launcher, which passes it on' 2 launcher
 sig=TERM
 saved_on 'SIGTERM to one rank of two' 2 1
 test_that 'each rank returns 8' [ "$(codes)" = ' 2 8;' ]
-to=$((step + 20))
-need 2 "$deck" job.dir=whole optim.n_steps=$to ckpt.keep=0
-need 2 "$deck" job.dir=on optim.n_steps=$to ckpt.load=auto ckpt.keep=0
-test_that 'the run goes on from there bit for bit' same_run whole on $to
+# goes_on RANKS: from there, and the same without a break
+goes_on() {
+  to=$((step + 20))
+  rm -rf whole
+  need "$1" "$deck" job.dir=whole optim.n_steps=$to $keys
+  need "$1" "$deck" job.dir=on optim.n_steps=$to ckpt.load=auto $keys
+  test_that "$1 ranks${keys:+, $keys}: the run goes on from there bit for bit" \
+    same_run whole on $to
+}
+goes_on 2
+keys='grid.pp=2 grid.tp=2 grid.sp=.true.'
+saved_on "SIGTERM to one rank, $keys" 4 3
+goes_on 4
+keys='grid.cp=2 grid.ep=2 optim.zero=3'
+saved_on "SIGTERM to one rank, $keys" 4 2
+goes_on 4
 
 rm -rf on
 start 2 "$deck" job.dir=on optim.n_steps=100000 ckpt.save_every=1 log.every=1
@@ -146,17 +159,22 @@ set -- $(head -c $((head_len + 8)) $st | tr '{' '\n' |
   sed -n '/embeddings.weight/{n;s/.*"data_offsets":\[\([0-9]*\),.*/\1/p;}')
 printf '\000\000\300\177' | dd of=$st bs=1 conv=notrunc 2>/dev/null \
   seek=$((8 + head_len + $1 + 200 * 32 * 4))
-start 2 "$deck" model.from=nan data.train=rows.h5 data.seq_len=0 \
-  data.global_batch=2 job.dir=diverged optim.n_steps=5 ckpt.save_every=1
-ended
-test_that 'NaN on one rank: all end with 6, one line' eval \
-  "[ '$(codes)' = ' 2 6;' ] && one_line 'error: step 1: loss'"
-test_that 'kept: the state before, and which rank had it' eval \
-  "[ \$(grep -c '^rank .*own targets -*nan' diverged/diverged/*.txt) = 1 ] &&
-   [ \$(grep -c '^rank .*own targets [0-9]' diverged/diverged/*.txt) = 1 ] &&
-   [ -e diverged/diverged/step_0000000.h5 ]"
-test_that 'and not where a resume would find it' eval \
-  '[ ! -e diverged/latest ] && [ -z "$(ls diverged/*.h5 2>/dev/null)" ]'
+for zero in 0 3; do
+  rm -rf diverged
+  start 2 "$deck" model.from=nan data.train=rows.h5 data.seq_len=0 \
+    data.global_batch=2 job.dir=diverged optim.n_steps=5 ckpt.save_every=1 \
+    optim.zero=$zero
+  ended
+  test_that "NaN on one rank, zero $zero: all end with 6, one line" eval \
+    "[ '$(codes)' = ' 2 6;' ] && one_line 'error: step 1: loss'"
+  test_that 'kept: the state before, and which rank had it' eval \
+    "[ \$(grep -c '^rank .*own targets -*nan' diverged/diverged/*.txt) = 1 ] &&
+     [ \$(grep -c '^rank .*own targets [0-9]' diverged/diverged/*.txt) = 1 ] &&
+     grep -q 'backbone.embeddings.weight' diverged/diverged/*.txt &&
+     [ -e diverged/diverged/step_0000000.h5 ]"
+  test_that 'and not where a resume would find it' eval \
+    '[ ! -e diverged/latest ] && [ -z "$(ls diverged/*.h5 2>/dev/null)" ]'
+done
 
 # --- a directory that can be read only --------------------------------------------
 # Root writes where modes forbid it: then a file system of its own.

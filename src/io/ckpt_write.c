@@ -276,8 +276,9 @@ remove_stale(const char *dir)
     size_t n = strlen(e->d_name);
     char *path;
 
-    if (n < 13 || strncmp(e->d_name, ".step_", 6) ||
-        strcmp(e->d_name + n - 7, ".h5.tmp"))
+    if ((n < 13 || strncmp(e->d_name, ".step_", 6) ||
+         strcmp(e->d_name + n - 7, ".h5.tmp")) &&
+        strncmp(e->d_name, "latest.tmp", 10))
       continue;
     path = hy_path_join(dir, e->d_name);
     unlink(path);

@@ -2,22 +2,12 @@
 #include "base/err.h"
 #include "base/file.h"
 
-#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 enum { LINE = 1024 /* bytes of one rank's lines in the text */ };
-
-static int
-all_finite(const float *x, int64_t n)
-{
-  for (int64_t i = 0; i < n; i++)
-    if (!isfinite(x[i]))
-      return 0;
-  return 1;
-}
 
 /* What is not finite on this rank. */
 static void
@@ -31,15 +21,12 @@ describe(const hy_train *r, const hy_step_result *s, char text[LINE])
   gethostname(host, sizeof host - 1);
   hy_buf_printf(&b, "rank %d on %s: loss of its own targets %g, gradients",
                 r->grid->world.rank, host, s->own_loss);
-  for (int i = 0; i < p->n; i++) {
-    const hy_param_ref *ref = &p->ref[i];
-
-    if (ref->t.grad && !all_finite(ref->t.grad, hy_shard_size(&ref->shard))) {
+  for (int i = 0; i < p->n; i++)
+    if (hy_grad_is_bad(p, i)) {
       n_bad++;
       if (b.len < LINE - 256)
-        hy_buf_printf(&b, " %s", ref->spec->name);
+        hy_buf_printf(&b, " %s", p->ref[i].spec->name);
     }
-  }
   hy_buf_printf(&b, " (%d not finite)\n", n_bad);
   snprintf(text, LINE, "%s", b.data);
   free(b.data);
@@ -58,7 +45,7 @@ write_text(const hy_train *r, const char *dir, const hy_step_result *s,
                 "step %lld diverged: loss %g, gradient norm %g; its update was "
                 "not made\nstep_%07lld.h5 beside this holds weights and "
                 "moments of before, after step %lld\ngradients are those "
-                "summed over ranks, so that one bad rank shows in all\n",
+                "summed over ranks, each rank those it answers for\n",
                 (long long)r->step + 1, s->loss, s->norm, (long long)r->step,
                 (long long)r->step);
   for (int i = 0; i < r->grid->world.size; i++)

@@ -78,17 +78,24 @@ hy_grad_norm(const hy_params *p, const hy_grid *grid)
   return sqrt(sum);
 }
 
+int
+hy_grad_is_bad(const hy_params *p, int i)
+{
+  const hy_param_ref *r = &p->ref[i];
+  hy_held h = hy_params_held_w(p, i);
+
+  for (int64_t j = r->own_from; r->group >= 0 && j < r->own_to; j++)
+    if (!isfinite(p->g[h.at + (size_t)(j - h.from)]))
+      return 1;
+  return 0;
+}
+
 const char *
 hy_grad_bad(const hy_params *p)
 {
-  for (int i = 0; i < p->n; i++) {
-    const hy_param_ref *r = &p->ref[i];
-    hy_held h = hy_params_held_w(p, i);
-
-    for (int64_t j = r->own_from; r->group >= 0 && j < r->own_to; j++)
-      if (!isfinite(p->g[h.at + (size_t)(j - h.from)]))
-        return r->spec->name;
-  }
+  for (int i = 0; i < p->n; i++)
+    if (hy_grad_is_bad(p, i))
+      return p->ref[i].spec->name;
   return NULL;
 }
 

@@ -23,6 +23,8 @@ double hy_grad_norm(const hy_params *p, const hy_grid *grid);
 /** Name of a parameter of this rank with a gradient that is not finite, NULL
  *  if there is none. Not collective. */
 const char *hy_grad_bad(const hy_params *p);
+/** The same of parameter i alone: 1 if it has one. */
+int hy_grad_is_bad(const hy_params *p, int i);
 
 /** One update, step t = 1, 2, ...; gradients are scaled by
  *  min(1, clip/(norm + 1e-6)) on the way:
