@@ -2,6 +2,7 @@
  * can have: every parameter's gradient from these ranks against the one that
  * one rank computes, with the axes on which each rank's gradient is a part. */
 #include "data/cut.h"
+#include "model/pipe.h"
 #include "model/test_tiny.h"
 #include "optim/bucket.h"
 
@@ -41,6 +42,11 @@ static const layout table[] = {
     /* rows in pieces */
     {2, "*E-/*E", 1, 0, 1, 2, 1,  3, 29, 2, 2, 0},
     {4, "*E-/*E", 2, 1, 2, 2, 1,  2, 29, 1, 1, 0},
+    /* stages, of which two hold the table */
+    {2, "ME*-/*E", 1, 0, 1, 1, 2,  3, 29, 2, 2, 0},
+    {2, "M*-", 1, 0, 1, 1, 2,  2, 29, 2, 2, 1},
+    {4, "ME*-/*E", 2, 1, 2, 1, 2,  3, 777, 1, 1, 1},
+    {4, "ME*-/*E", 1, 0, 2, 1, 2,  3, 29, 2, 2, 0},
 };
 /* clang-format on */
 
@@ -62,13 +68,15 @@ put_row(hy_batch *b, int64_t at, int64_t r, const int32_t *id)
   }
 }
 
+/* Part i of n of the rows of this dp rank, all tokens. */
 static hy_batch
-rows_of(const hy_grid *g, const layout *l, int n_depth)
+rows_of(const hy_grid *g, const layout *l, int n_depth, int64_t i, int64_t n)
 {
   int64_t lo = l->rows * g->dp.rank / g->dp.size;
-  int64_t hi = l->rows * (g->dp.rank + 1) / g->dp.size;
+  int64_t mine = l->rows * (g->dp.rank + 1) / g->dp.size - lo;
+  int64_t from = lo + mine * i / n, to = lo + mine * (i + 1) / n;
   hy_batch all = tiny_batch(l->rows, LEN, n_depth);
-  hy_batch mine = tiny_batch(hi - lo, LEN, n_depth);
+  hy_batch part = tiny_batch(to - from, LEN, n_depth);
 
   test_seed = 9;
   for (int64_t r = 0; r < l->rows; r++) {
@@ -77,13 +85,32 @@ rows_of(const hy_grid *g, const layout *l, int n_depth)
     for (int64_t t = 0; t < LEN; t++)
       id[t] = (int32_t)(id[t] * 27 % l->vocab);
     put_row(&all, r * LEN, r, id);
-    if (r >= lo && r < hi)
-      put_row(&mine, (r - lo) * LEN, r, id);
+    if (r >= from && r < to)
+      put_row(&part, (r - from) * LEN, r, id);
   }
   tiny_close(&all);
-  tiny_close(&mine);
-  tiny_share(&mine, &all);
-  return mine;
+  tiny_close(&part);
+  tiny_share(&part, &all);
+  return part;
+}
+
+/* What the pipeline asks for its micro-batches. */
+typedef struct {
+  const hy_grid *g;
+  const layout *l;
+  int n_depth;
+  int64_t n_micro;
+  hy_cut *cut;
+} source;
+
+static int
+get_micro(void *arg, int64_t i, hy_batch *b)
+{
+  const source *s = arg;
+  hy_batch all = rows_of(s->g, s->l, s->n_depth, i, s->n_micro);
+
+  hy_cut_rows(s->cut, &all, b);
+  return 0;
 }
 
 /* --- the table ----------------------------------------------------------- */
@@ -162,6 +189,7 @@ check_losses(const tiny *x, const tiny *whole, const hy_grid *g)
   double sum[2] = {x->l.ce, x->l.mtp[0]}, aux = x->l.aux;
 
   hy_sum_f64(&g->dp_cp, sum, 2);
+  hy_sum_f64(&g->pp, sum, 2); /* nothing but on the last stage */
   hy_sum_f64(&g->world, &aux, 1);
   same_loss("loss", sum[0], whole->l.ce);
   same_loss("loss of depth 1", sum[1], whole->l.mtp[0]);
@@ -184,29 +212,43 @@ open_whole(const layout *l)
   return x;
 }
 
+/* Forward and backward on this layout, gradients summed where they are
+ * partial. */
+static void
+step(tiny *x, const layout *l, const hy_grid *g)
+{
+  float *scratch = test_alloc(HY_BUCKET, sizeof *scratch);
+  int n_depth = x->m.plan.n_depth;
+  source s = {g, l, n_depth, g->pp.size > 1 ? 2 : 1, NULL};
+  hy_batch_source src = {s.n_micro, get_micro, &s};
+  hy_cut_layout share = hy_cut_layout_of(g, TAPS);
+  hy_batch last;
+  hy_pipe p;
+
+  assert_int_equal(hy_cut_new(&s.cut, &share, l->rows, LEN, n_depth), 0);
+  assert_int_equal(
+      hy_pipe_new(&p, &x->m, g, 1, l->rows, LEN, HY_WS_TRAIN, s.n_micro), 0);
+  tiny_clear(x);
+  assert_int_equal(hy_pipe_run(&p, &src, 1, &x->l, &last), 0);
+  hy_reduce_grads(&x->m.params, g, scratch);
+  hy_pipe_free(&p);
+  hy_cut_free(s.cut);
+}
+
 static void
 check(const layout *l)
 {
   hy_deck_grid d = {
       .tp = l->tp, .sp = l->sp, .ep = l->ep, .cp = l->cp, .pp = l->pp};
   tiny *whole = open_whole(l), *x;
-  float *scratch = test_alloc(HY_BUCKET, sizeof *scratch);
-  int n_depth = whole->m.plan.n_depth;
-  hy_batch b = rows_of(&tiny_one_rank, l, n_depth), mine;
-  hy_cut_layout share;
-  hy_cut *cut;
+  hy_batch b = rows_of(&tiny_one_rank, l, whole->m.plan.n_depth, 0, 1);
   hy_grid g;
   double worst;
 
   assert_int_equal(hy_grid_new(&g, MPI_COMM_WORLD, &d), 0);
   x = tiny_piece(whole, &g, l->rows, LEN);
-  mine = rows_of(&g, l, n_depth);
-  share = hy_cut_layout_of(&g, TAPS);
-  assert_int_equal(hy_cut_new(&cut, &share, mine.n_rows, LEN, n_depth), 0);
-  hy_cut_rows(cut, &mine, &mine);
   tiny_step(whole, &b);
-  tiny_step(x, &mine);
-  hy_reduce_grads(&x->m.params, &g, scratch);
+  step(x, l, &g);
   if (world.rank == 0)
     printf("%s: tp %d%s, ep %d, cp %d, pp %d, dp %d; %lld rows, %lld ids, %lld "
            "key heads, %lld groups%s\n",
@@ -219,7 +261,6 @@ check(const layout *l)
     printf("  worst %.1e\n", worst);
   check_losses(x, whole, &g);
   assert_true(worst < bound);
-  hy_cut_free(cut);
   tiny_free(x);
   tiny_free(whole);
   hy_grid_free(&g);
