@@ -111,6 +111,10 @@ cpu_scratch(const hy_ctx *c, const hy_rec *r, int backward)
   case HY_OP_ssd:
     return ssd(n, r->attr.n_heads, cols / r->attr.n_heads, r->attr.n_groups,
                hy_cols(r->in[2]) / r->attr.n_groups, c->n_threads);
+  case HY_OP_ssd_state:
+    return cpu_ssd_state_scratch(
+        r->attr.n_span, r->attr.n_heads, cols / r->attr.n_heads,
+        r->attr.n_groups, hy_cols(r->in[2]) / r->attr.n_groups, c->n_threads);
   case HY_OP_attention:
   case HY_OP_attention_block:
     if (backward)

@@ -1,8 +1,9 @@
 /* cpu_conv.c: causal depthwise convolution on the CPU.
  *
  * y[t,i] = b[i] + sum_j w[i,n-1-j] x[t-j,i] over the taps j whose token is in
- * t's document. Work is split by blocks of channels, so that the sums over
- * tokens of the weights' gradients belong to one thread. */
+ * t's document. Tokens at the begin of a span (a part of a row that cp cut)
+ * find those before in the halo. Work is split by blocks of channels, so that
+ * the sums over tokens of the weights' gradients belong to one thread. */
 #include "cpu/cpu.h"
 #include "base/err.h"
 
@@ -87,6 +88,37 @@ conv_docs(const hy_rec *r, const conv_block *k, int64_t first)
   }
 }
 
+/* Rows of the halo that the document at the begin of span i sees. */
+static int64_t
+conv_seen(const hy_rec *r, const conv_block *k, int64_t i)
+{
+  int64_t before = r->attr.span[i].before;
+
+  return before < k->n_taps - 1 ? before : k->n_taps - 1;
+}
+
+/* The first tokens of span i once more, now with the inputs before them. */
+static void
+conv_head(const hy_rec *r, const conv_block *k, int64_t first, int64_t i)
+{
+  const hy_tensor *x = r->in[0], *y = r->out[0], *halo = r->in[3];
+  int64_t at = r->attr.span[i].at, past = k->n_taps - 1;
+  int64_t seen = conv_seen(r, k, i);
+  const float *own = hy_f32(x) + at * x->ld + first;
+  const float *before = hy_f32(halo) + (i + 1) * past * halo->ld + first;
+
+  for (int64_t t = 0; seen > 0 && t < past && t < r->attr.span[i].n; t++) {
+    const float *src[CONV_TAPS];
+    int64_t n = 0;
+
+    if (r->attr.seq_start[at + t] != at)
+      return;
+    for (; n < k->n_taps && n - t <= seen; n++)
+      src[n] = n <= t ? own + (t - n) * x->ld : before - (n - t) * halo->ld;
+    conv_row(k, n, src, hy_f32(y) + (at + t) * y->ld + first);
+  }
+}
+
 /* One segment: the cache holds the n_taps-1 inputs before it, oldest first,
  * and afterwards its own last ones. */
 static void
@@ -127,7 +159,10 @@ cpu_conv1d_fwd(hy_ctx *c, hy_rec *r)
     conv_block_get(r, first, &k);
     if (r->attr.seg == NULL)
       conv_docs(r, &k, first);
-    else
+    if (r->n_in > 3)
+      for (int64_t i = 0; i < r->attr.n_span; i++)
+        conv_head(r, &k, first, i);
+    if (r->attr.seg != NULL)
       for (int64_t s = 0; s < r->attr.seg->n_seg; s++)
         conv_segment(r, &k, first, s);
   }
@@ -236,6 +271,38 @@ conv_docs_bwd(const hy_rec *r, const conv_block *k, int64_t first, conv_sums *s)
   conv_sums_flush(k, s);
 }
 
+/* The halo's part in the first tokens of span i. */
+static void
+conv_head_bwd(const hy_rec *r, const conv_block *k, int64_t first, int64_t i,
+              conv_sums *s)
+{
+  const hy_tensor *y = r->out[0], *halo = r->in[3];
+  int64_t at = r->attr.span[i].at, past = k->n_taps - 1;
+  int64_t seen = conv_seen(r, k, i);
+
+  for (int64_t back = 1; back <= past; back++) { /* token at - back */
+    int64_t row = ((i + 1) * past - back) * halo->ld + first;
+    const float *restrict x = hy_f32(halo) + row;
+    float *restrict dx = halo->grad != NULL ? halo->grad + row : NULL;
+
+    if (dx != NULL && r->beta[3] == 0.0f)
+      memset(dx, 0, (size_t)k->n * sizeof *dx);
+    for (int64_t t = 0; back <= seen && t + back <= past; t++) {
+      const float *restrict dy = y->grad + (at + t) * y->ld + first;
+      const float *restrict w = k->w[t + back];
+      float *restrict dw = s->part.w[t + back];
+
+      if (t >= r->attr.span[i].n || r->attr.seq_start[at + t] != at)
+        break;
+      for (int64_t j = 0; j < k->n; j++)
+        dw[j] += dy[j] * x[j];
+      for (int64_t j = 0; dx != NULL && j < k->n; j++)
+        dx[j] += w[j] * dy[j];
+    }
+  }
+  conv_sums_flush(k, s);
+}
+
 static void
 conv_put(const hy_rec *r, const conv_block *k, int64_t first,
          const conv_sums *s)
@@ -267,6 +334,9 @@ cpu_conv1d_bwd(hy_ctx *c, hy_rec *r)
     memset(&s, 0, sizeof s);
     conv_block_get(r, first, &k);
     conv_docs_bwd(r, &k, first, &s);
+    if (r->n_in > 3)
+      for (int64_t i = 0; i < r->attr.n_span; i++)
+        conv_head_bwd(r, &k, first, i, &s);
     conv_put(r, &k, first, &s);
   }
 }

@@ -13,6 +13,8 @@
 #include <omp.h>
 #endif
 
+enum { START = 6 }; /* input: the states before each span, if any */
+
 /* Scratch of one thread. */
 typedef struct {
   float *cb; /* (chunk, chunk): c b' */
@@ -38,14 +40,33 @@ cpu_ssd_of(hy_rec *r)
 }
 
 int64_t
-cpu_ssd_spans(const cpu_ssd *s, int64_t *span)
+cpu_ssd_start(const cpu_ssd *s, int64_t t0)
+{
+  const hy_span *span = s->r->attr.span;
+  int64_t lo = 0, hi = s->r->attr.n_span;
+
+  if (s->r->n_in <= START)
+    return -1;
+  while (hi - lo > 1) { /* the last span that starts at t0 or before */
+    int64_t mid = (lo + hi) / 2;
+
+    if (span[mid].at <= t0)
+      lo = mid;
+    else
+      hi = mid;
+  }
+  return span[lo].at == t0 && span[lo].before > 0 ? lo : -1;
+}
+
+int64_t
+cpu_ssd_runs(const cpu_ssd *s, int64_t *run)
 {
   int64_t n_chunks = cpu_ssd_chunks(s->n_tokens), n = 0;
 
   for (int64_t c = 0; c < n_chunks; c++)
     if (!cpu_ssd_linked(s, c * HY_SSD_CHUNK))
-      span[n++] = c;
-  span[n] = n_chunks;
+      run[n++] = c;
+  run[n] = n_chunks;
   return n;
 }
 
@@ -155,7 +176,7 @@ ssd_piece(const cpu_ssd *s, const ssd_work *w, int64_t g, int64_t t0, int64_t n,
 
 /* Chunks c0 .. c1-1 of group g, linked by documents. */
 static void
-ssd_span(const cpu_ssd *s, const ssd_work *w, int64_t g, int64_t c0, int64_t c1)
+ssd_run(const cpu_ssd *s, const ssd_work *w, int64_t g, int64_t c0, int64_t c1)
 {
   float *save = hy_f32(s->r->save[0]);
   int64_t row = s->n_groups * s->n_state;
@@ -167,8 +188,12 @@ ssd_span(const cpu_ssd *s, const ssd_work *w, int64_t g, int64_t c0, int64_t c1)
     end = end < s->n_tokens ? end : s->n_tokens;
     while (t0 < end) {
       int64_t next = cpu_ssd_piece_end(s, t0, end);
+      int64_t start = in == NULL ? cpu_ssd_start(s, t0) : -1;
       int leaves = next == end && c + 1 < c1;
 
+      if (start >= 0)
+        in = hy_f32(s->r->in[START]) + start * s->r->in[START]->ld +
+             g * s->n_state;
       ssd_piece(s, w, g, t0, next - t0, in,
                 leaves ? save + (c + 1) * row + g * s->n_state : NULL);
       in = NULL;
@@ -226,7 +251,7 @@ ssd_segment(const cpu_ssd *s, const ssd_work *w, int64_t g, int64_t i)
   }
 }
 
-/* Floats of one thread, and of the list of spans before them. */
+/* Floats of one thread, and of the list of runs before them. */
 static int64_t
 ssd_work_size(int64_t width)
 {
@@ -254,9 +279,9 @@ cpu_ssd_fwd(hy_ctx *c, hy_rec *r)
 {
   cpu_ssd s = cpu_ssd_of(r);
   const hy_segments *seg = r->attr.seg;
-  int64_t *span = r->scratch;
+  int64_t *run = r->scratch;
   float *all = (float *)r->scratch + ssd_list_size(s.n_tokens);
-  int64_t n = seg != NULL ? seg->n_seg : cpu_ssd_spans(&s, span);
+  int64_t n = seg != NULL ? seg->n_seg : cpu_ssd_runs(&s, run);
 
 #pragma omp parallel num_threads(c->n_threads)
   {
@@ -276,7 +301,7 @@ cpu_ssd_fwd(hy_ctx *c, hy_rec *r)
       if (seg != NULL)
         ssd_segment(&s, &w, g, at);
       else
-        ssd_span(&s, &w, g, span[at], span[at + 1]);
+        ssd_run(&s, &w, g, run[at], run[at + 1]);
     }
   }
 }

@@ -20,7 +20,10 @@ size_t cpu_ssd_scratch_fwd(int64_t n_tokens, int64_t n_heads, int64_t d_head,
 size_t cpu_ssd_scratch_bwd(int64_t n_tokens, int64_t n_heads, int64_t d_head,
                            int64_t n_groups, int64_t d_state, int n_threads);
 
-/* --- shared by cpu_ssd.c and cpu_ssd_bwd.c ------------------------------ */
+size_t cpu_ssd_state_scratch(int64_t n_span, int64_t n_heads, int64_t d_head,
+                             int64_t n_groups, int64_t d_state, int n_threads);
+
+/* --- shared by the bodies of ssd and ssd_state --------------------------- */
 
 /* The sizes of one call. A piece is the part of one document in one chunk:
  * products never mix documents, so that a NaN stays in its document. */
@@ -68,9 +71,13 @@ cpu_ssd_linked(const cpu_ssd *s, int64_t t)
   return t < s->n_tokens && s->seq_start[t] < t;
 }
 
-/** Spans: runs of chunks linked by a document, the unit of parallel work.
- *  span[i] .. span[i+1] are the chunks of span i; returns their number. */
-int64_t cpu_ssd_spans(const cpu_ssd *s, int64_t *span);
+/** Runs of chunks linked by a document, the unit of parallel work.
+ *  run[i] .. run[i+1] are the chunks of run i; returns their number. */
+int64_t cpu_ssd_runs(const cpu_ssd *s, int64_t *run);
+
+/** The span whose start state enters at t0, the first token of a document
+ *  here: a row of in[6]. -1: none, the document starts from zero. */
+int64_t cpu_ssd_start(const cpu_ssd *s, int64_t t0);
 
 /** floats rounded up to whole cache lines. */
 static inline int64_t

@@ -22,7 +22,7 @@
 #include <omp.h>
 #endif
 
-enum { X, DT, B, CC, A_LOG, D };
+enum { X, DT, B, CC, A_LOG, D, START };
 
 #define Q HY_SSD_CHUNK
 
@@ -41,10 +41,11 @@ typedef struct {
 typedef struct {
   int64_t g, t0, n;
   const float *in; /* the state entering, NULL: none */
+  int64_t start;   /* row of the start state that it is, -1: none */
   int leaves;      /* work->gs is the gradient of the state leaving */
 } bwd_piece;
 
-/* Sums of one span and head. */
+/* Sums of one run and head. */
 typedef struct {
   double da, dd;
 } bwd_part;
@@ -290,10 +291,37 @@ bwd_piece_run(const cpu_ssd *s, const bwd_work *w, const bwd_piece *p,
   bwd_put(s, p, CC, w->dc);
 }
 
+/* Where the start state of p is among all. */
+static int64_t
+bwd_start(const cpu_ssd *s, const bwd_piece *p)
+{
+  return p->start * s->r->in[START]->ld + p->g * s->n_state;
+}
+
+/* The gradient of the start state of p. */
+static void
+bwd_put_start(const cpu_ssd *s, const bwd_work *w, const bwd_piece *p)
+{
+  if (p->start >= 0 && s->r->in[START]->grad != NULL)
+    cpu_put(s->r->in[START]->grad + bwd_start(s, p), w->gs, s->n_state,
+            s->r->beta[START]);
+}
+
+/* Start states that nobody reads. */
+static void
+bwd_clear_starts(const cpu_ssd *s)
+{
+  const hy_tensor *to = s->r->n_in > START ? s->r->in[START] : NULL;
+
+  for (int64_t i = 0; to != NULL && to->grad != NULL && i < to->dim[0]; i++)
+    if (s->r->beta[START] == 0.0f && s->r->attr.span[i].before == 0)
+      memset(to->grad + i * to->ld, 0, (size_t)hy_cols(to) * sizeof *to->grad);
+}
+
 /* Chunks c0 .. c1-1 of group g, last to first. */
 static void
-bwd_span(const cpu_ssd *s, const bwd_work *w, int64_t g, int64_t c0, int64_t c1,
-         bwd_part *part)
+bwd_run(const cpu_ssd *s, const bwd_work *w, int64_t g, int64_t c0, int64_t c1,
+        bwd_part *part)
 {
   const float *save = hy_f32(s->r->save[0]);
 
@@ -308,24 +336,28 @@ bwd_span(const cpu_ssd *s, const bwd_work *w, int64_t g, int64_t c0, int64_t c1,
       bwd_piece p = {.g = g, .t0 = t0, .n = t1 - t0};
 
       p.leaves = t1 == end && c + 1 < c1;
+      p.start = -1;
       if (t0 == begin && c > c0)
         p.in = save + (c * s->n_groups + g) * s->n_state;
+      else if ((p.start = cpu_ssd_start(s, t0)) >= 0)
+        p.in = hy_f32(s->r->in[START]) + bwd_start(s, &p);
       bwd_piece_run(s, w, &p, part);
+      bwd_put_start(s, w, &p);
       t1 = t0;
     }
   }
 }
 
-/* Sums over spans, in their order. */
+/* Sums over runs, in their order. */
 static void
-bwd_finish(const cpu_ssd *s, int64_t n_spans, const bwd_part *part)
+bwd_finish(const cpu_ssd *s, int64_t n_runs, const bwd_part *part)
 {
   const hy_tensor *a_log = s->r->in[A_LOG], *d = s->r->in[D];
 
   for (int64_t h = 0; h < s->n_heads; h++) {
     double a = -exp((double)hy_f32(a_log)[h]), da = 0.0, dd = 0.0;
 
-    for (int64_t i = 0; i < n_spans; i++) {
+    for (int64_t i = 0; i < n_runs; i++) {
       da += part[i * s->n_heads + h].da;
       dd += part[i * s->n_heads + h].dd;
     }
@@ -371,7 +403,7 @@ bwd_layout(int64_t n_each, int64_t d_head, int64_t d_state, float *at,
   return n;
 }
 
-/* Bytes of the list of spans and of their sums, before the threads' parts. */
+/* Bytes of the list of runs and of their sums, before the threads' parts. */
 static size_t
 bwd_list_size(int64_t n_tokens, int64_t n_heads)
 {
@@ -395,12 +427,13 @@ void
 cpu_ssd_bwd(hy_ctx *c, hy_rec *r)
 {
   cpu_ssd s = cpu_ssd_of(r);
-  int64_t *span = r->scratch;
-  bwd_part *part = (bwd_part *)(span + cpu_ssd_chunks(s.n_tokens) + 1);
+  int64_t *run = r->scratch;
+  bwd_part *part = (bwd_part *)(run + cpu_ssd_chunks(s.n_tokens) + 1);
   float *all = (float *)(void *)((char *)r->scratch +
                                  bwd_list_size(s.n_tokens, s.n_heads));
-  int64_t n = cpu_ssd_spans(&s, span);
+  int64_t n = cpu_ssd_runs(&s, run);
 
+  bwd_clear_starts(&s);
 #pragma omp parallel num_threads(c->n_threads)
   {
     bwd_work w = {0};
@@ -415,8 +448,8 @@ cpu_ssd_bwd(hy_ctx *c, hy_rec *r)
     for (int64_t i = 0; i < n * s.n_groups; i++) {
       int64_t at = i / s.n_groups;
 
-      bwd_span(&s, &w, i % s.n_groups, span[at], span[at + 1],
-               part + at * s.n_heads);
+      bwd_run(&s, &w, i % s.n_groups, run[at], run[at + 1],
+              part + at * s.n_heads);
     }
   }
   bwd_finish(&s, n, part);

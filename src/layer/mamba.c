@@ -110,7 +110,7 @@ mamba_forward(hy_ctx *c, const hy_layer *l, hy_tensor *x)
 {
   const hy_cfg *cfg = l->cfg;
   float eps = (float)cfg->norm_eps;
-  hy_tensor *a_log = hy_w(c, l, A_LOG), *h, *z, *u, *dt, *y;
+  hy_tensor *a_log = hy_w(c, l, A_LOG), *h, *z, *u, *dt, *b, *cc, *y;
   int64_t inner = a_log->dim[0] * cfg->mamba_d_head;
   int64_t conv = hy_w(c, l, CONV)->dim[0], state = (conv - inner) / 2;
   int64_t n_groups = state / cfg->mamba_d_state;
@@ -122,12 +122,14 @@ mamba_forward(hy_ctx *c, const hy_layer *l, hy_tensor *x)
   u = hy_cols_of(c, h, inner, conv);
   dt = hy_cols_of(c, h, inner + conv, a_log->dim[0]);
   u = hy_conv1d(c, u, hy_w(c, l, CONV), hy_w(c, l, CONV_BIAS),
-                hy_carry_conv(c, u));
+                hy_carry_conv(c, u, cfg->mamba_d_conv));
   u = hy_silu(c, u);
   dt = hy_softplus(c, dt, hy_w(c, l, DT_BIAS));
-  y = hy_ssd(c, hy_cols_of(c, u, 0, inner), dt, hy_cols_of(c, u, inner, state),
-             hy_cols_of(c, u, inner + state, state), a_log, hy_w(c, l, D),
-             n_groups, hy_carry_state(c));
+  b = hy_cols_of(c, u, inner, state);
+  cc = hy_cols_of(c, u, inner + state, state);
+  u = hy_cols_of(c, u, 0, inner);
+  y = hy_ssd(c, u, dt, b, cc, a_log, hy_w(c, l, D), n_groups,
+             hy_carry_state(c, u, dt, b, a_log, n_groups));
   hy_watch(c, "ssm_out", y, HY_TP);
   y = group_norm(c, l, y, z, n_groups);
   y = hy_linear(c, y, hy_w(c, l, OUT));

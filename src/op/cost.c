@@ -51,6 +51,15 @@ hy_ssd_cost(const hy_rec *r)
 }
 
 hy_cost
+hy_ssd_state_cost(const hy_rec *r)
+{
+  double d_state = (double)hy_cols(r->in[2]) / (double)r->attr.n_groups;
+
+  return products(r, 2.0 * (double)r->in[0]->dim[0] *
+                         (double)hy_cols(r->in[0]) * d_state);
+}
+
+hy_cost
 hy_attention_cost(const hy_rec *r)
 {
   double n = (double)r->in[0]->dim[0], q = (double)hy_cols(r->in[0]);

@@ -3,6 +3,7 @@ src_libhymn_a_SOURCES += \
   src/op/batch.c src/op/batch.h \
   src/op/cache.h \
   src/op/cost.c src/op/cost.h \
+  src/op/hop.c src/op/hop.h \
   src/op/op.c src/op/op.h src/op/ops.def \
   src/op/region.h src/op/region_cp.c src/op/region_doc.c \
   src/op/region_ep.c src/op/region_ring.c src/op/region_tp.c \
@@ -41,3 +42,7 @@ src_op_test_dispatch_mpi_LDADD = $(HYMN_TEST_LIBS)
 hymn_unit_tests += src/op/test_slices_mpi
 src_op_test_slices_mpi_SOURCES = src/op/test_slices_mpi.c src/cpu/test_op.h
 src_op_test_slices_mpi_LDADD = $(HYMN_TEST_LIBS)
+
+hymn_unit_tests += src/op/test_carry_mpi
+src_op_test_carry_mpi_SOURCES = src/op/test_carry_mpi.c src/cpu/test_op.h
+src_op_test_carry_mpi_LDADD = $(HYMN_TEST_LIBS)

@@ -68,14 +68,26 @@ hy_gated_rmsnorm(hy_ctx *c, hy_tensor *y, hy_tensor *z, hy_tensor *w,
   return hy_exec(c, r);
 }
 
+/* The last input is what comes before the tokens: with segments a cache, which
+ * has no gradient and changes. */
+static void
+set_before(hy_ctx *c, hy_rec *r, hy_tensor *before)
+{
+  if (c->seg || !before)
+    r->n_in--;
+  r->attr.seg = c->seg;
+  r->attr.state[0] = before;
+  r->attr.seq_start = c->batch->seq_start;
+  r->attr.n_span = c->batch->n_span;
+  r->attr.span = c->batch->span;
+}
+
 hy_tensor *
 hy_conv1d(hy_ctx *c, hy_tensor *x, hy_tensor *w, hy_tensor *b, hy_tensor *taps)
 {
-  hy_rec *r = REC(c, conv1d, x, w, b);
+  hy_rec *r = REC(c, conv1d, x, w, b, taps);
 
-  r->attr.seq_start = c->batch->seq_start;
-  r->attr.seg = c->seg;
-  r->attr.state[0] = taps;
+  set_before(c, r, taps);
   hy_rec_out(c, r, x->dim[0], hy_cols(x));
   return hy_exec(c, r);
 }
@@ -150,19 +162,33 @@ hy_tensor *
 hy_ssd(hy_ctx *c, hy_tensor *x, hy_tensor *dt, hy_tensor *b, hy_tensor *cc,
        hy_tensor *a_log, hy_tensor *d, int64_t n_groups, hy_tensor *s0)
 {
-  hy_rec *r = REC(c, ssd, x, dt, b, cc, a_log, d);
+  hy_rec *r = REC(c, ssd, x, dt, b, cc, a_log, d, s0);
   int64_t n = x->dim[0], n_heads = a_log->dim[0], p = hy_cols(x) / n_heads;
   int64_t n_state = hy_cols(b) / n_groups;
 
   r->attr.n_heads = n_heads;
   r->attr.n_groups = n_groups;
-  r->attr.seq_start = c->batch->seq_start;
-  r->attr.seg = c->seg;
-  r->attr.state[0] = s0;
+  set_before(c, r, s0);
   hy_rec_out(c, r, n, n_heads * p);
   if (!c->seg) /* the state that enters each chunk */
     hy_rec_save(c, r, HY_F32, (n + HY_SSD_CHUNK - 1) / HY_SSD_CHUNK,
                 n_heads * p * n_state);
+  return hy_exec(c, r);
+}
+
+hy_tensor *
+hy_ssd_state(hy_ctx *c, hy_tensor *x, hy_tensor *dt, hy_tensor *b,
+             hy_tensor *a_log, int64_t n_groups)
+{
+  hy_rec *r = REC(c, ssd_state, x, dt, b, a_log);
+  int64_t n_heads = a_log->dim[0], d_state = hy_cols(b) / n_groups;
+
+  r->attr.n_heads = n_heads;
+  r->attr.n_groups = n_groups;
+  r->attr.seq_start = c->batch->seq_start;
+  r->attr.n_span = c->batch->n_span;
+  r->attr.span = c->batch->span;
+  hy_rec_out(c, r, c->batch->n_span, hy_cols(x) * d_state + n_heads);
   return hy_exec(c, r);
 }
 

@@ -60,8 +60,10 @@ hy_tensor *hy_scaled_norm(hy_ctx *c, hy_tensor *x, hy_tensor *s, hy_tensor *w,
 /** Causal depthwise convolution: y[t,i] = b[i] + sum_j w[i,n-1-j] x[t-j,i]
  *  over the taps j with t-j >= seq_start[t].
  *  \param x (T, C)  \param w (C, n_taps), last tap is the token itself
- *  \param taps cache (n_slots, n_taps-1, C) of the inputs before, oldest first
- *         (read and renewed when the context has segments), else NULL */
+ *  \param taps the inputs before, oldest first: with segments the cache
+ *         (n_slots, n_taps-1, C), read and renewed; else the halo of each span
+ *         (n_span (n_taps-1), C), with gradient, of whose rows the document at
+ *         the span's begin sees the last span.before; NULL: nothing before */
 hy_tensor *hy_conv1d(hy_ctx *c, hy_tensor *x, hy_tensor *w, hy_tensor *b,
                      hy_tensor *taps);
 
@@ -77,12 +79,23 @@ hy_tensor *hy_softplus(hy_ctx *c, hy_tensor *x, hy_tensor *b);
  *  Forward and backward as products of chunks.
  *  \param x (T, n_heads d_head)  \param dt (T, n_heads), > 0
  *  \param b, cc (T, n_groups d_state)  \param a_log, d (n_heads)
- *  \param s0 cache (n_slots, n_heads, d_head, d_state) of the states before
- *         (read and renewed when the context has segments), else NULL
+ *  \param s0 states before: with segments the cache (n_slots, n_heads, d_head,
+ *         d_state), read and renewed; else of each span (n_span, n_heads d_head
+ *         d_state), with gradient, read where span.before > 0; NULL: zero
  *  Source: Dao and Gu 2024, arXiv:2405.21060, section 6. */
 hy_tensor *hy_ssd(hy_ctx *c, hy_tensor *x, hy_tensor *dt, hy_tensor *b,
                   hy_tensor *cc, hy_tensor *a_log, hy_tensor *d,
                   int64_t n_groups, hy_tensor *s0);
+
+/** What each span does to the state of the scan: the state s_own that its last
+ *  document leaves when it starts from zero, and the decay that a state from
+ *  before the span has suffered at its end: the product of exp(dt a) over the
+ *  span, 0 if that document starts inside it.
+ *  \param x, dt, b, a_log as in hy_ssd
+ *  \return (n_span, n_heads d_head d_state + n_heads): s_own, then decays
+ *  Source: Dao and Gu 2024, arXiv:2405.21060, section 6. */
+hy_tensor *hy_ssd_state(hy_ctx *c, hy_tensor *x, hy_tensor *dt, hy_tensor *b,
+                        hy_tensor *a_log, int64_t n_groups);
 
 /** Causal softmax attention inside documents, scale 1/sqrt(d_head), never
  *  storing the scores of more than a tile.

@@ -69,12 +69,18 @@ typedef struct {
 hy_cut_docs hy_sum_docs(hy_ctx *c, hy_tensor *logits, int64_t top_k);
 
 /** Inputs of the convolution before the first token: from the cache in
- *  generation, else NULL (documents start from nothing). grid->cp. */
-hy_tensor *hy_carry_conv(hy_ctx *c, hy_tensor *x);
+ *  generation; where cp cuts the rows, the n_taps-1 last of the piece before
+ *  each span, whose length is at least that; else NULL (documents start from
+ *  nothing). grid->cp. */
+hy_tensor *hy_carry_conv(hy_ctx *c, hy_tensor *x, int64_t n_taps);
 
-/** State of the scan before the first token: from the cache in generation,
- *  else NULL. grid->cp. */
-hy_tensor *hy_carry_state(hy_ctx *c);
+/** State of the scan before the first token: from the cache in generation;
+ *  where cp cuts the rows, of each span, from what all pieces before it do to a
+ *  state (hy_ssd_state); else NULL. Arguments as of hy_ssd. Bytes sent do not
+ *  depend on the length of a row: ceil(log2(2 cp)) rounds of at most two
+ *  messages. grid->cp. */
+hy_tensor *hy_carry_state(hy_ctx *c, hy_tensor *x, hy_tensor *dt, hy_tensor *b,
+                          hy_tensor *a_log, int64_t n_groups);
 
 /** Attention of own queries over all tokens before them in their documents,
  *  wherever these lie: in the cache in generation, on other ranks when cp cuts

@@ -82,6 +82,9 @@ typedef struct {
   const int64_t *at;   /* (comm->size + 1) first element of each rank */
   size_t room[2];      /* bytes of scratch its bodies want, forward and
                           backward; both 0: as many as in[0] has */
+  int64_t n_span;      /* how cp cut the rows, as in hy_batch */
+  const hy_span *span;
+  const int64_t *row_start;
 } hy_attr;
 
 struct hy_rec {

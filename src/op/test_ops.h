@@ -6,7 +6,7 @@
 
 #include "cpu/test_op.h"
 
-enum { OPS_MAX_IN = 6 };
+enum { OPS_MAX_IN = 7 };
 
 typedef struct ops_case ops_case;
 

@@ -16,13 +16,32 @@ new_case(int64_t T)
   return s;
 }
 
+/* The same tokens as parts of rows that cp has cut: spans of up to 5 tokens,
+ * whose first documents have 0, 2, 9, 1, ... tokens before them. */
+static void
+cut_spans(ops_case *s)
+{
+  static const int64_t before[] = {0, 2, 9, 1};
+  int64_t T = s->batch.n_tokens, n = 0;
+  hy_span *span = test_alloc((size_t)T, sizeof *span);
+
+  for (int64_t at = 0; at < T; at += 5, n++) {
+    span[n] = (hy_span){.at = at, .n = T - at < 5 ? T - at : 5};
+    span[n].before = before[n % 4];
+    for (int64_t t = at; t < at + span[n].n; t++)
+      if (s->batch.seq_start[t] < at)
+        s->batch.seq_start[t] = (int32_t)at;
+  }
+  s->batch.n_span = n;
+  s->batch.span = span;
+}
+
 /* --- convolution --------------------------------------------------------- */
 
 static hy_tensor *
 call_conv(hy_ctx *c, ops_case *s, hy_tensor **in)
 {
-  (void)s;
-  return hy_conv1d(c, in[0], in[1], in[2], NULL);
+  return hy_conv1d(c, in[0], in[1], in[2], s->n_in > 3 ? in[3] : NULL);
 }
 
 static void
@@ -40,22 +59,46 @@ naive_conv(const ops_case *s, double *y)
   }
 }
 
+/* Tokens before a span reach its first three through the halo. */
+static void
+naive_conv_halo(const ops_case *s, double *y)
+{
+  int64_t C = hy_cols(s->in[0]), n = s->in[1]->dim[2];
+
+  naive_conv(s, y);
+  for (int64_t i = 0; i < s->batch.n_span; i++) {
+    const hy_span *p = &s->batch.span[i];
+
+    for (int64_t t = p->at; t < p->at + p->n; t++)
+      for (int64_t back = 1; back <= p->before && back < n; back++)
+        for (int64_t ch = 0; ch < C; ch++)
+          if (s->batch.seq_start[t] == p->at && t - p->at + back < n)
+            y[t * C + ch] += s->x[1][ch * n + n - 1 - (t - p->at + back)] *
+                             s->x[3][((i + 1) * (n - 1) - back) * C + ch];
+  }
+}
+
 void
 ops_conv1d(void)
 {
-  EACH_SIZE(T)
-  {
-    ops_case *s = new_case(T);
+  for (int cut = 0; cut < 2; cut++)
+    EACH_SIZE(T)
+    {
+      ops_case *s = new_case(T);
 
-    ops_rows(s, T, 5, -1, 1);
-    ops_weight(s, OPS_DIM(5, 1, 4), -1, 1);
-    ops_weight(s, OPS_DIM(5), -1, 1);
-    s->view[0] = 1;
-    s->n_out = T * 5;
-    s->call = call_conv;
-    s->naive = naive_conv;
-    ops_check(s);
-  }
+      ops_rows(s, T, 5, -1, 1);
+      ops_weight(s, OPS_DIM(5, 1, 4), -1, 1);
+      ops_weight(s, OPS_DIM(5), -1, 1);
+      s->view[0] = 1;
+      s->n_out = T * 5;
+      s->call = call_conv;
+      s->naive = cut ? naive_conv_halo : naive_conv;
+      if (cut) {
+        cut_spans(s);
+        ops_rows(s, 3 * s->batch.n_span, 5, -1, 1);
+      }
+      ops_check(s);
+    }
   test_release();
 }
 
@@ -65,7 +108,18 @@ static hy_tensor *
 call_ssd(hy_ctx *c, ops_case *s, hy_tensor **in)
 {
   return hy_ssd(c, in[0], in[1], in[2], in[3], in[4], in[5], s->a.n_groups,
-                NULL);
+                s->n_in > 6 ? in[6] : NULL);
+}
+
+/* The state of channel i before token t, the first of a document. */
+static void
+naive_start(const ops_case *s, int64_t i, int64_t n, int64_t t, double *state)
+{
+  memset(state, 0, (size_t)n * sizeof *state);
+  for (int64_t j = 0; s->n_in > 6 && j < s->batch.n_span; j++)
+    if (s->batch.span[j].at == t && s->batch.span[j].before > 0)
+      memcpy(state, s->x[6] + j * hy_cols(s->in[6]) + i * n,
+             (size_t)n * sizeof *state);
 }
 
 /* Head h, channel i of x: the state is a vector over d_state. */
@@ -81,7 +135,7 @@ naive_channel(const ops_case *s, int64_t h, int64_t i, double *y)
     double dt = s->x[1][t * heads + h], x = s->x[0][t * inner + i];
 
     if (s->batch.seq_start[t] == t)
-      memset(state, 0, sizeof state);
+      naive_start(s, i, n, t, state);
     y[t * inner + i] = s->x[5][h] * x;
     for (int64_t j = 0; j < n; j++) {
       state[j] = exp(dt * a) * state[j] + dt * x * s->x[2][t * bc + g * n + j];
@@ -102,22 +156,96 @@ naive_ssd(const ops_case *s, double *y)
 void
 ops_ssd(void)
 {
+  for (int cut = 0; cut < 2; cut++)
+    EACH_SIZE(T)
+    {
+      ops_case *s = new_case(T);
+
+      ops_rows(s, T, 4 * 3, -1, 1);
+      ops_rows(s, T, 4, 0.05, 0.9);
+      ops_rows(s, T, 2 * 5, -1, 1);
+      ops_rows(s, T, 2 * 5, -1, 1);
+      ops_weight(s, OPS_DIM(4), -1, 1);
+      ops_weight(s, OPS_DIM(4), -1, 1);
+      for (int i = 0; i < 4; i++)
+        s->view[i] = 1;
+      if (cut) {
+        cut_spans(s);
+        ops_rows(s, s->batch.n_span, 4 * 3 * 5, -1, 1);
+      }
+      s->a.n_groups = 2;
+      s->n_out = T * 12;
+      s->call = call_ssd;
+      s->naive = naive_ssd;
+      ops_check(s);
+    }
+  test_release();
+}
+
+/* --- what a span does to the state --------------------------------------- */
+
+static hy_tensor *
+call_state(hy_ctx *c, ops_case *s, hy_tensor **in)
+{
+  return hy_ssd_state(c, in[0], in[1], in[2], in[3], s->a.n_groups);
+}
+
+/* Row i of the output: head h's state from zero, and its decay. */
+static void
+naive_span(const ops_case *s, int64_t i, int64_t h, double *row)
+{
+  int64_t heads = s->in[3]->dim[0], inner = hy_cols(s->in[0]);
+  int64_t p = inner / heads, bc = hy_cols(s->in[2]), n = bc / s->a.n_groups;
+  int64_t g = h / (heads / s->a.n_groups);
+  const hy_span *span = &s->batch.span[i];
+  double a = -exp(s->x[3][h]), *w = row + inner * n + h;
+
+  *w = span->before > 0;
+  for (int64_t t = span->at; t < span->at + span->n; t++) {
+    double dt = s->x[1][t * heads + h], decay = exp(dt * a);
+
+    if (s->batch.seq_start[t] == t && t > span->at)
+      *w = 0.0;
+    *w *= decay;
+    for (int64_t j = 0; j < p * n; j++) {
+      double *to = &row[h * p * n + j];
+
+      *to = s->batch.seq_start[t] == t ? 0.0 : decay * *to;
+      *to += dt * s->x[0][t * inner + h * p + j / n] *
+             s->x[2][t * bc + g * n + j % n];
+    }
+  }
+}
+
+static void
+naive_state(const ops_case *s, double *y)
+{
+  int64_t heads = s->in[3]->dim[0];
+  int64_t cols = s->batch.n_span ? s->n_out / s->batch.n_span : 0;
+
+  for (int64_t i = 0; i < s->batch.n_span; i++)
+    for (int64_t h = 0; h < heads; h++)
+      naive_span(s, i, h, y + i * cols);
+}
+
+void
+ops_ssd_state(void)
+{
   EACH_SIZE(T)
   {
     ops_case *s = new_case(T);
 
+    cut_spans(s);
     ops_rows(s, T, 4 * 3, -1, 1);
     ops_rows(s, T, 4, 0.05, 0.9);
     ops_rows(s, T, 2 * 5, -1, 1);
-    ops_rows(s, T, 2 * 5, -1, 1);
     ops_weight(s, OPS_DIM(4), -1, 1);
-    ops_weight(s, OPS_DIM(4), -1, 1);
-    for (int i = 0; i < 4; i++)
+    for (int i = 0; i < 3; i++)
       s->view[i] = 1;
     s->a.n_groups = 2;
-    s->n_out = T * 12;
-    s->call = call_ssd;
-    s->naive = naive_ssd;
+    s->n_out = s->batch.n_span * (4 * 3 * 5 + 4);
+    s->call = call_state;
+    s->naive = naive_state;
     ops_check(s);
   }
   test_release();
