@@ -5,6 +5,7 @@
 #include "base/rng.h"
 #include "gen/gen.h"
 #include "gen/prompts.h"
+#include "grid/meter.h"
 #include "grid/threads.h"
 #include "io/source.h"
 #include "job/job.h"
@@ -188,6 +189,7 @@ gather(const generation *g, const hy_buf *mine, hy_buf *all)
   int n = (int)mine->len, *count = hy_malloc((size_t)w->size * sizeof *count);
   int *at = hy_calloc((size_t)w->size, sizeof *at), total = 0;
 
+  hy_meter_enter(w, "gather of lines");
   MPI_Gather(&n, 1, MPI_INT, count, 1, MPI_INT, 0, w->mpi);
   for (int r = 0; r < w->size && w->rank == 0; r++) {
     at[r] = total;
@@ -200,6 +202,7 @@ gather(const generation *g, const hy_buf *mine, hy_buf *all)
   }
   MPI_Gatherv(mine->data, n, MPI_CHAR, all->data, count, at, MPI_CHAR, 0,
               w->mpi);
+  hy_meter_leave(w);
   free(count);
   free(at);
 }

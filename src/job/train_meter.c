@@ -1,4 +1,5 @@
 #include "job/train_meter.h"
+#include "grid/meter.h"
 #include "io/history.h"
 
 #include <stdio.h>
@@ -26,7 +27,9 @@ hy_step_meter_print_sent(const hy_step_meter *m, const hy_grid *grid)
 
   if (grid->world.size == 1 || m->n_step == 0)
     return;
+  hy_meter_enter(&grid->world, "max");
   MPI_Allreduce(m->sent, most, HY_N_AXES, MPI_DOUBLE, MPI_MAX, grid->world.mpi);
+  hy_meter_leave(&grid->world);
   if (grid->world.rank != 0)
     return;
   printf("sent in a step, bytes by axis (the rank that sends most):");
@@ -53,7 +56,9 @@ hy_print_taken(double base, const hy_grid *grid)
 {
   double mine = hy_mem_peak() - base, most;
 
+  hy_meter_enter(&grid->world, "max");
   MPI_Allreduce(&mine, &most, 1, MPI_DOUBLE, MPI_MAX, grid->world.mpi);
+  hy_meter_leave(&grid->world);
   if (grid->world.rank == 0)
     printf("memory taken since the libraries' own: %.1f MiB on rank 0, at most "
            "%.1f MiB on a rank\n",
