@@ -25,6 +25,20 @@ cpu_gate_fwd(hy_ctx *c, hy_rec *r)
   }
 }
 
+/* The gradient of y (NULL: this one), or of z. */
+static void
+gate_row_bwd(float *dx, const float *du, const float *y, const float *z,
+             int64_t n, float beta)
+{
+#pragma omp simd
+  for (int64_t i = 0; i < n; i++) {
+    float g = cpu_sigmoid(z[i]), silu = z[i] * g;
+    float k = du[i] * (y ? y[i] * (g + silu * (1 - g)) : silu);
+
+    dx[i] = beta == 0 ? k : dx[i] + k; /* with 0 it may be anything */
+  }
+}
+
 void
 cpu_gate_bwd(hy_ctx *c, hy_rec *r)
 {
@@ -36,15 +50,10 @@ cpu_gate_bwd(hy_ctx *c, hy_rec *r)
     const float *yt = hy_f32(y) + t * y->ld, *zt = hy_f32(z) + t * z->ld;
     const float *du = u->grad + t * u->ld;
 
-    for (int64_t i = 0; i < n; i++) {
-      float g = cpu_sigmoid(zt[i]), silu = zt[i] * g;
-      float gy = du[i] * silu, gz = du[i] * yt[i] * (g + silu * (1 - g));
-
-      if (y->grad)
-        cpu_put(y->grad + t * y->ld + i, &gy, 1, r->beta[0]);
-      if (z->grad)
-        cpu_put(z->grad + t * z->ld + i, &gz, 1, r->beta[1]);
-    }
+    if (y->grad)
+      gate_row_bwd(y->grad + t * y->ld, du, NULL, zt, n, r->beta[0]);
+    if (z->grad)
+      gate_row_bwd(z->grad + t * z->ld, du, yt, zt, n, r->beta[1]);
   }
 }
 
@@ -132,10 +141,12 @@ scaled_row_bwd(const hy_rec *r, int64_t t, float *dw)
   ds = -0.5f * inv * inv * inv / (float)r->attr.width * sum;
   if (s->grad)
     cpu_put(s->grad + t * s->ld, &ds, 1, r->beta[1]);
-  for (int64_t i = 0; i < n && x->grad; i++) {
-    float g = w[i] * dy[i] * inv;
+  if (x->grad) {
+    float *dx = x->grad + t * x->ld;
 
-    cpu_put(x->grad + t * x->ld + i, &g, 1, r->beta[0]);
+#pragma omp simd
+    for (int64_t i = 0; i < n; i++)
+      dx[i] = w[i] * dy[i] * inv + (r->beta[0] == 0 ? 0 : dx[i]);
   }
 }
 

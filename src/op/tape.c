@@ -131,6 +131,9 @@ hy_cols_of(hy_ctx *c, hy_tensor *t, int64_t first, int64_t n)
 {
   hy_tensor *v = header(c, t->fmt, t->dim[0], n);
 
+  if (t->remake)
+    hy_die(HY_EBUG, "tape: a view of %s, whose memory is lent",
+           t->remake->op->name);
   v->ld = t->ld;
   v->data = (char *)t->data + hy_bytes(t->fmt, first);
   v->base = t->base ? t->base : t;
