@@ -23,4 +23,19 @@ for pattern in '*-*-' 'M*-M'; do
   fi
 done
 
+# sent SEQ_LEN: bytes that rank 0 sends to others over cp in a step.
+sent() {
+  run 1 --dry-run "$deck" data.seq_len="$1" data.global_batch=1 data.valid="''" \
+    model.pattern=MM- grid.n_ranks=4 grid.cp=4
+  sed -n '/^sent per rank/,/^[^ ]/s/^  cp  *\([0-9]*\) .*/\1/p' out
+}
+
+short=$(sent 4096)
+long=$(sent 65536)
+name="Mamba layers send as much for 65536 tokens as for 4096"
+if [ "${short:-0}" -gt 0 ] && [ "$short" = "$long" ]; then
+  ok "$name: $short bytes"
+else
+  not_ok "$name" "${short:-none} and ${long:-none} bytes"
+fi
 finish

@@ -73,6 +73,15 @@ one_case mtp "$cases/mtp" 3 grid.pp=3
 one_case hybrid "$cases/hybrid" 4 grid.pp=4
 one_case hybrid "$cases/hybrid" 3 grid.pp=3 grid.pp_cut=1,1,5
 
+# rows cut over cp, alone and with every other axis
+for case in attn_mlp mamba_only real_dims latent_moe hybrid hybrid_packed mtp \
+  train decode; do
+  one_case $case "$cases/$case" 2 grid.cp=2
+done
+one_case hybrid_packed "$cases/hybrid_packed" 4 grid.cp=4
+one_case mtp "$cases/mtp" 4 grid.cp=2 grid.tp=2 grid.sp=.true. grid.ep=4
+one_case hybrid "$cases/hybrid" 8 grid.cp=2 grid.tp=2 grid.pp=2
+
 # any folder and any file; the other spelling of the same config.json
 run 1 "$deck" model.from="$cases/latent_moe" \
   compare.expected="$cases/latent_moe/expected.safetensors"
