@@ -98,6 +98,8 @@ truth 2 data.seq_len=256 data.micro_batch=1
 truth 2 data.seq_len=256 grid.tp=2
 truth 2 data.seq_len=256 grid.ep=2
 truth 2 data.seq_len=256 grid.pp=2 data.micro_batch=1
+truth 2 data.seq_len=256 data.micro_batch=1 optim.zero=1
+truth 2 data.seq_len=256 data.micro_batch=1 optim.zero=3
 truth 4 data.seq_len=256 grid.tp=2 grid.sp=.true. grid.pp=2 grid.ep=2
 # rows of one document each: what the ring of cp sends depends on them
 kind=bench

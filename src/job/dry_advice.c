@@ -37,8 +37,30 @@ most_ep(const hy_dry *r, hy_deck *d, char text[TEXT])
   return 1;
 }
 
-static int (*const change[])(const hy_dry *r, hy_deck *d,
-                             char text[TEXT]) = {one_row, most_ep};
+static int
+set_zero(const hy_dry *r, hy_deck *d, int zero, char text[TEXT])
+{
+  if (d->optim.zero >= zero || r->n_dp * d->grid.cp == 1)
+    return 0;
+  d->optim.zero = zero;
+  snprintf(text, TEXT, "optim.zero=%d", zero);
+  return 1;
+}
+
+static int
+zero_1(const hy_dry *r, hy_deck *d, char text[TEXT])
+{
+  return set_zero(r, d, 1, text);
+}
+
+static int
+zero_3(const hy_dry *r, hy_deck *d, char text[TEXT])
+{
+  return set_zero(r, d, 3, text);
+}
+
+static int (*const change[])(const hy_dry *r, hy_deck *d, char text[TEXT]) = {
+    one_row, most_ep, zero_1, zero_3};
 
 enum { N_CHANGE = sizeof change / sizeof *change };
 
@@ -62,7 +84,6 @@ static void
 try_all(const hy_dry *r, double room)
 {
   hy_deck *d = hy_malloc(sizeof *d), *both = hy_malloc(sizeof *both);
-  hy_buf all = {0};
   char text[TEXT];
   int n = 0;
 
@@ -72,14 +93,13 @@ try_all(const hy_dry *r, double room)
     if (!change[i](r, d, text) || !say(r, d, text, room))
       continue;
     change[i](r, both, text);
-    hy_buf_printf(&all, "%s%s", n++ ? " " : "", text);
+    n++;
   }
   if (n > 1)
-    say(r, both, all.data, room);
+    say(r, both, "all of them", room);
   if (n == 0)
     printf("    no key of this deck lowers it; use more ranks (grid.tp, "
            "grid.pp, grid.cp)\n");
-  free(all.data);
   free(d);
   free(both);
 }

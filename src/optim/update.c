@@ -130,8 +130,10 @@ walk(hy_store *s, hy_params *p, const hy_grid *grid, size_t n_count)
   hy_sum_f64(&grid->world, &norm, 1);
   if (p->zero < 3)
     hy_store_share(s, NULL);
-  if (n_count)
+  if (n_count) {
     hy_sum_i64(&grid->world, count, (int)n_count);
+    hy_min_f64(&grid->world, 0);
+  }
 }
 
 void

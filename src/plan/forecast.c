@@ -1,7 +1,6 @@
 #include "plan/forecast.h"
 #include "model/pipe.h"
 #include "model/schedule.h"
-#include "optim/bucket.h"
 #include "optim/update.h"
 
 #include <math.h>
@@ -28,63 +27,47 @@ batch_bytes(const hy_deck *d, int64_t seq_len, int n_ahead)
   return (double)(d->data.micro_batch * seq_len) * (17 + 12 * n_ahead);
 }
 
-/* Of the buffer for sums as much is touched as the largest sum has. */
-static double
-sum_bytes(const hy_params *p)
+/* What a step sends besides its micro-batches: the loader's denominators, that
+ * all ranks have each micro-batch, losses, and the update; *b is what the
+ * states take. */
+static void
+add_step(hy_forecast *f, const hy_model *m, const hy_grid *grid,
+         size_t unit_bytes, hy_state_bytes *b)
 {
-  size_t most = 0;
+  int64_t loader[HY_AHEAD_MAX + 3] = {0};
+  hy_losses losses = {0};
+  hy_meter meter = {0};
+  hy_grid dry;
 
-  for (int k = 0; k < p->n_group; k++)
-    if (p->group[k].comm->size > 1 && p->group[k].n > most)
-      most = p->group[k].n;
-  return 4.0 * (double)(most < HY_BUCKET ? most : HY_BUCKET);
+  hy_grid_dry(&dry, grid, &meter);
+  hy_agree(&dry.dp, 0);
+  hy_sum_i64(&dry.dp, loader, HY_AHEAD_MAX + 3);
+  for (int64_t i = 0; i < f->n_micro; i++)
+    hy_agree(&dry.stage, 0);
+  hy_losses_sum(&losses, &dry);
+  hy_update_plan(b, m, &dry, unit_bytes);
+  for (int a = 0; a < HY_N_AXES; a++) {
+    f->sent[a] += meter.sent[a];
+    f->calls[a] += (double)meter.calls[a];
+  }
 }
 
 static void
 memory_of(hy_forecast *f, const hy_deck *d, const hy_model *m,
-          const hy_ctx *plan, int64_t seq_len)
+          const hy_ctx *plan, int64_t seq_len, const hy_state_bytes *b)
 {
-  const hy_params *p = &m->params;
   int n_batch = d->grid.pp > 1 ? f->n_ctx + 2 : 1; /* copies of the pipe */
 
-  f->n_own = (int64_t)p->n_own;
-  f->need[HY_NEED_WEIGHTS] = 4.0 * (double)p->n_total;
-  f->need[HY_NEED_GRADS] = 4.0 * (double)p->n_weight;
-  f->need[HY_NEED_MOMENTS] = 8.0 * (double)p->n_weight;
+  f->need[HY_NEED_WEIGHTS] = b->weights;
+  f->need[HY_NEED_GRADS] = b->gradients;
+  f->need[HY_NEED_MOMENTS] = b->moments;
+  f->n_own = (int64_t)(b->moments / (2 * sizeof(float)));
   f->need[HY_NEED_BUFFERS] =
-      batch_bytes(d, seq_len, m->plan.n_depth) * n_batch + sum_bytes(p) +
+      batch_bytes(d, seq_len, m->plan.n_depth) * n_batch + b->buffers +
       (double)hy_pipe_bytes(plan, f->n_ctx);
   f->sum = 0;
   for (int i = 0; i < HY_N_NEED; i++)
     f->sum += f->need[i];
-}
-
-/* What a step sends besides its micro-batches: the loader's denominators,
- * losses, gradients, their norm, counts of routed tokens; and with each
- * micro-batch that all ranks have it. */
-static void
-add_step(hy_forecast *f, hy_model *m, const hy_grid *grid, hy_meter *meter)
-{
-  int64_t loader[HY_AHEAD_MAX + 3] = {0};
-  hy_losses losses = {0};
-  double norm = 0;
-
-  *meter = (hy_meter){0};
-  hy_agree(&grid->dp, 0);
-  hy_sum_i64(&grid->dp, loader, HY_AHEAD_MAX + 3);
-  for (int64_t i = 0; i < f->n_micro; i++)
-    hy_agree(&grid->stage, 0);
-  hy_losses_sum(&losses, grid);
-  hy_reduce_grads(&m->params, grid, NULL);
-  hy_sum_f64(&grid->world, &norm, 1);
-  if (m->cfg->n_experts) {
-    hy_sum_i64(&grid->world, NULL, (int)hy_update_n_count(m));
-    hy_min_f64(&grid->world, 0);
-  }
-  for (int a = 0; a < HY_N_AXES; a++) {
-    f->sent[a] += meter->sent[a];
-    f->calls[a] += (double)meter->calls[a];
-  }
 }
 
 /* A context of the pipe; the first one also validates. */
@@ -97,10 +80,11 @@ add_context(hy_forecast *f, const hy_ctx *plan, int n)
 }
 
 static void
-walk(hy_forecast *f, const hy_deck *d, hy_model *m, const hy_grid *grid,
+walk(hy_forecast *f, const hy_deck *d, const hy_model *m, const hy_grid *grid,
      int64_t seq_len, int n_threads)
 {
   int what = HY_WS_TRAIN | (d->data.valid[0] ? HY_WS_VALID : 0);
+  hy_state_bytes states;
   hy_ctx plan;
 
   f->n_micro = n_micro_of(d, grid->dp.size);
@@ -118,7 +102,8 @@ walk(hy_forecast *f, const hy_deck *d, hy_model *m, const hy_grid *grid,
     f->calls[a] = plan.calls[a] * (double)f->n_micro;
   }
   memcpy(f->work, plan.work, sizeof f->work);
-  memory_of(f, d, m, &plan, seq_len);
+  add_step(f, m, grid, plan.unit_bytes, &states);
+  memory_of(f, d, m, &plan, seq_len, &states);
   hy_ctx_free(&plan);
 }
 
@@ -126,19 +111,17 @@ static int
 forecast_rank(hy_forecast *f, const hy_deck *d, int stage, int cp,
               int64_t seq_len, int n_threads)
 {
-  hy_meter meter = {0};
   hy_grid grid;
   hy_model m;
-  int err = hy_grid_plan_cp(&grid, &d->grid, stage, cp, &meter);
+  int err = hy_grid_plan_cp(&grid, &d->grid, stage, cp, NULL);
 
   *f = (hy_forecast){.stage = stage};
   grid.row_len = d->data.seq_len; /* as a run: the cut depends on it */
   if (!err)
-    err = hy_model_plan(&m, &d->model, &grid, 1);
+    err = hy_model_plan_zero(&m, &d->model, &grid, (int)d->optim.zero);
   if (err)
     return err;
   walk(f, d, &m, &grid, seq_len, n_threads);
-  add_step(f, &m, &grid, &meter);
   hy_model_free(&m);
   return HY_OK;
 }
