@@ -51,7 +51,8 @@ rows_of(row r[N_ROWS], hy_grid *g, const hy_deck_grid *d, int n_dp, int rank)
       {&g->dp, HY_AXIS_DP, n_dp, dp, (pp * n_cp + cp) * n_tp + tp},
       {&g->pp, HY_AXIS_PP, n_pp, pp, in},
       {&g->dp_cp, HY_AXIS_DP, n_dp * n_cp, dp * n_cp + cp, pp * n_tp + tp},
-      {&g->seq, HY_AXIS_CP, n_cp * n_tp, cp * n_tp + tp, pp * n_dp + dp},
+      {&g->seq, n_cp > 1 ? HY_AXIS_CP : HY_AXIS_TP, n_cp * n_tp, cp * n_tp + tp,
+       pp * n_dp + dp},
       {&g->stage, HY_AXIS_OTHER, stage, in, pp},
       /* experts: neighbours in a stage hold different experts */
       {&g->ep, HY_AXIS_EP, ep, in % ep, pp * stage + in / ep},

@@ -26,6 +26,7 @@ walk(const char *pattern, int tp, int sp)
   cfg->mtp_depths = 0;
   cfg->d_shared = 0;
   cfg->d_latent = 0;
+  cfg->aux_coef = 0; /* which sums counts */
   assert_int_equal(hy_grid_plan(&g, &d, 0, meter), 0);
   assert_int_equal(hy_model_plan(&m, cfg, &g, 1), 0);
   hy_workspace_plan(&plan, &m, &g, 1, 1, T, HY_WS_TRAIN);
