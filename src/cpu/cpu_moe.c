@@ -64,16 +64,14 @@ limit_groups(float *v, int64_t n, int64_t n_group, int64_t keep, float *best)
   return last - next;
 }
 
-/* Returns the margin of the choice. */
+/* The experts of a token; returns the margin of the choice. */
 static float
-route_token(const hy_attr *a, const float *logit, const float *bias, int64_t n,
-            int32_t *idx, float *weight, float *work)
+choose(const hy_attr *a, const float *score, const float *bias, int64_t n,
+       int32_t *idx, float *v)
 {
-  float *score = work, *v = work + n, sum = 1e-20f, factor;
   float margin = INFINITY, least, next = -INFINITY;
 
   for (int64_t e = 0; e < n; e++) {
-    score[e] = 1 / (1 + expf(-logit[e]));
     v[e] = score[e] + bias[e];
     if (!(v[e] > -INFINITY)) /* NaN: the guard will find it in the loss */
       v[e] = -3e38f;
@@ -83,7 +81,22 @@ route_token(const hy_attr *a, const float *logit, const float *bias, int64_t n,
   least = cpu_top_k(v, n, a->top_k, idx);
   for (int64_t e = 0; e < n; e++)
     next = v[e] > next ? v[e] : next;
-  margin = least - next < margin ? least - next : margin;
+  return least - next < margin ? least - next : margin;
+}
+
+/* Returns the margin of the choice of token t. */
+static float
+route_token(const hy_attr *a, int64_t t, const float *logit, const float *bias,
+            int64_t n, int32_t *idx, float *weight, float *work)
+{
+  float *score = work, sum = 1e-20f, factor, margin = INFINITY;
+
+  for (int64_t e = 0; e < n; e++)
+    score[e] = 1 / (1 + expf(-logit[e]));
+  if (a->idx)
+    memcpy(idx, a->idx + t * a->top_k, (size_t)a->top_k * sizeof *idx);
+  else
+    margin = choose(a, score, bias, n, idx, work + n);
   for (int64_t j = 0; j < a->top_k; j++)
     sum += weight[j] = score[idx[j]];
   factor = a->norm_topk ? a->scale / sum : a->scale;
@@ -105,7 +118,7 @@ cpu_router_fwd(hy_ctx *c, hy_rec *r)
               : least)
   for (int64_t t = 0; t < x->dim[0]; t++) {
     float margin = route_token(
-        &r->attr, hy_f32(x) + t * x->ld, hy_f32(r->in[1]), n, idx + t * k,
+        &r->attr, t, hy_f32(x) + t * x->ld, hy_f32(r->in[1]), n, idx + t * k,
         hy_f32(w) + t * w->ld,
         work + omp_get_thread_num() * (2 * n + 2 * r->attr.n_group));
 

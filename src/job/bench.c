@@ -226,8 +226,12 @@ bench_run(hy_deck *d, const hy_grid *grid)
 
   if (!err)
     err = hy_agree(&grid->world, hy_model_new(&model, &d->model, grid, 1));
-  if (err)
+  if (!err)
+    err = hy_model_recompute(&model, d->optim.recompute);
+  if (err) {
+    hy_model_free(&model);
     return err;
+  }
   hy_params_init(&model.params, (uint64_t)d->job.seed);
   err = bench_steps(d, &model, grid, n_threads);
   hy_model_free(&model);

@@ -104,6 +104,8 @@ run_file(hy_deck *d, const hy_grid *grid, const hy_case *c, int file,
   if (!err)
     err = hy_agree(&grid->world, hy_model_new(&model, &d->model, grid, 1));
   if (!err)
+    err = hy_model_recompute(&model, d->optim.recompute);
+  if (!err)
     err = hy_source_load(&model.params, d, grid);
   if (!err) {
     k.expected = expected;

@@ -118,6 +118,8 @@ make_model(hy_train *r)
   int err =
       hy_model_new_zero(&r->model, &d->model, r->grid, (int)d->optim.zero);
 
+  if (!err)
+    err = hy_model_recompute(&r->model, d->optim.recompute);
   if (err)
     return err;
   err = hy_trainer_new(&r->trainer, &r->model, r->grid, r->n_threads,

@@ -29,6 +29,11 @@ struct hy_layer_type {
 /** The type of this letter, NULL if there is none. */
 const hy_layer_type *hy_layer_find(char letter);
 
+/** Add the letters of the types that name means to `letters` (size bytes with
+ *  the NUL), each once: a type's name, "all" or "none". 0 if there is no such
+ *  name. */
+int hy_layer_letters(const char *name, char *letters, size_t size);
+
 /** Parameter i of the layer, in the order declared. */
 static inline hy_tensor *
 hy_w(const hy_ctx *c, const hy_layer *l, int i)

@@ -23,6 +23,25 @@ hy_layer_find(char letter)
   return NULL;
 }
 
+int
+hy_layer_letters(const char *name, char *letters, size_t size)
+{
+  int found = !strcmp(name, "none");
+
+  for (int i = 0; i < N_TYPES; i++) {
+    size_t n = strlen(letters);
+
+    if (strcmp(name, "all") && strcmp(name, layer_type[i]->name))
+      continue;
+    found = 1;
+    if (!strchr(letters, layer_type[i]->letter) && n + 1 < size) {
+      letters[n] = layer_type[i]->letter;
+      letters[n + 1] = '\0';
+    }
+  }
+  return found;
+}
+
 hy_tensor
 hy_shape(int n_dim, const int64_t *dim)
 {

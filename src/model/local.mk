@@ -39,3 +39,6 @@ src_model_test_layout_mpi_LDADD = $(HYMN_TEST_LIBS)
 hymn_unit_tests += src/model/test_tp
 src_model_test_tp_SOURCES = src/model/test_tp.c $(HYMN_TEST_TINY)
 src_model_test_tp_LDADD = $(HYMN_TEST_LIBS)
+hymn_unit_tests += src/model/test_replay
+src_model_test_replay_SOURCES = src/model/test_replay.c $(HYMN_TEST_TINY)
+src_model_test_replay_LDADD = $(HYMN_TEST_LIBS)

@@ -4,8 +4,10 @@
 #include "layer/piece.h"
 #include "model/stage.h"
 #include "op/region.h"
+#include "op/replay.h"
 
 #include <math.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -90,6 +92,43 @@ hy_model_free(hy_model *m)
   *m = (hy_model){0};
 }
 
+int
+hy_model_recompute(hy_model *m, const char *words)
+{
+  char name[32];
+  int n = 0;
+
+  m->recompute[0] = '\0';
+  for (const char *at = words; *at; at += n + (int)strspn(at + n, ", ")) {
+    n = (int)strcspn(at, ", ");
+    snprintf(name, sizeof name, "%.*s", n, at);
+    if (hy_layer_letters(name, m->recompute, sizeof m->recompute))
+      continue;
+    return hy_fail(HY_EDECK,
+                   "optim.recompute=%.64s: '%s' is not known; give none, all, "
+                   "or names between commas of mamba, attention, mlp, moe",
+                   words, name);
+  }
+  return HY_OK;
+}
+
+static hy_tensor *
+layer_text(hy_ctx *c, const void *arg, hy_tensor *x)
+{
+  const hy_layer *l = arg;
+
+  return l->type->forward(c, l, x);
+}
+
+static hy_tensor *
+run_layer(hy_ctx *c, const hy_model *m, const hy_layer *l, hy_tensor *x)
+{
+  hy_layer_begin(c, l->index, HY_UNIT_LAYER + (int)l->index, HY_UNIT_NONE);
+  if (strchr(m->recompute, l->type->letter))
+    return hy_replay(c, layer_text, l, x);
+  return layer_text(c, l, x);
+}
+
 /* Rows of the embedding; each tp rank has some of the table. */
 static hy_tensor *
 embed(hy_ctx *c, const hy_model *m, const int32_t *token)
@@ -129,8 +168,7 @@ hy_model_trunk(hy_ctx *c, const hy_model *m)
   c->depth = 0;
   x = stage_input(c, m);
   for (int i = p->first[pp->rank]; i < p->first[pp->rank + 1]; i++) {
-    hy_layer_begin(c, i, HY_UNIT_LAYER + i, HY_UNIT_NONE);
-    x = p->layer[i].type->forward(c, &p->layer[i], x);
+    x = run_layer(c, m, &p->layer[i], x);
     hy_watch(c, "hidden", x, 0);
   }
   if (pp->rank < pp->size - 1) {
@@ -165,12 +203,8 @@ predict_depth(hy_ctx *c, const hy_model *m, int k, hy_tensor *h)
   e = hy_rmsnorm(c, e, m->weight[p->mtp[block].enorm], eps);
   h = hy_rmsnorm(c, h, m->weight[p->mtp[block].hnorm], eps);
   x = hy_linear(c, hy_concat(c, e, h), m->weight[p->mtp[block].eh_proj]);
-  for (int j = 0; j < p->n_mtp_layer; j++) {
-    const hy_layer *l = &p->layer[p->n_layer + block * p->n_mtp_layer + j];
-
-    hy_layer_begin(c, l->index, HY_UNIT_LAYER + (int)l->index, HY_UNIT_NONE);
-    x = l->type->forward(c, l, x);
-  }
+  for (int j = 0; j < p->n_mtp_layer; j++)
+    x = run_layer(c, m, &p->layer[p->n_layer + block * p->n_mtp_layer + j], x);
   hy_layer_begin(c, -1, HY_UNIT_MTP + block, HY_UNIT_NONE);
   x = hy_rmsnorm(c, x, m->weight[p->mtp[block].norm], eps);
   hy_watch(c, "hidden.norm", x, 0);

@@ -10,6 +10,7 @@ typedef struct {
   hy_plan plan;
   hy_params params;
   hy_tensor **weight; /* by spec index, what a context takes */
+  char recompute[8];  /* letters of the layers that run again in backward */
 } hy_model;
 
 /* Plain sums over the tokens of this rank since the caller cleared them. */
@@ -33,6 +34,10 @@ int hy_model_plan(hy_model *m, const hy_cfg *cfg, const hy_grid *grid,
 int hy_model_plan_zero(hy_model *m, const hy_cfg *cfg, const hy_grid *grid,
                        int zero);
 void hy_model_free(hy_model *m);
+
+/** Which layers keep only their input: optim.recompute, 'none', 'all' or names
+ *  of layer types between commas. 0, or HY_EDECK for another word. */
+int hy_model_recompute(hy_model *m, const char *words);
 
 /** This stage's part of backbone and final norm over c->batch (token,
  *  seq_start or segments). Stages but the first read c->pipe.from and set

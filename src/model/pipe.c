@@ -143,8 +143,7 @@ forward(hy_pipe *p, const hy_batch_source *src, int64_t i, int train,
 
   if (err)
     return err;
-  if (!train) /* its activations lie where what was sent lies */
-    hy_wait(&p->sent[k]);
+  hy_wait(&p->sent[k]); /* what was sent lies where this will lie */
   hy_wait(&p->here[s]);
   c->batch = &p->batch[s];
   c->pipe.from = p->inbox ? p->inbox + (size_t)s * p->width : NULL;
@@ -165,7 +164,7 @@ backward(hy_pipe *p, int64_t i)
   int64_t k = i % p->n_ctx;
 
   hy_wait(&p->back[k]);
-  hy_wait(&p->sent[k]); /* backward gives that memory back */
+  hy_wait(&p->sent[k]); /* what was sent lies in memory that it gives back */
   hy_backward(&p->ctx[k]);
   hy_pipe_send_back(&p->ctx[k], &p->sent[k]);
 }

@@ -8,7 +8,8 @@ src_libhymn_a_SOURCES += \
   src/op/region.h src/op/region_cp.c src/op/region_doc.c \
   src/op/region_ep.c src/op/region_ring.c src/op/region_tp.c \
   src/op/region_vocab.c \
-  src/op/tape.c src/op/tape.h \
+  src/op/replay.c src/op/replay.h \
+  src/op/tape.c src/op/tape.h src/op/tape_impl.h \
   src/op/tensor.h
 
 hymn_unit_tests += src/op/test_ops

@@ -1,5 +1,6 @@
 #include "op/tape.h"
 #include "base/err.h"
+#include "op/tape_impl.h"
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -210,7 +211,7 @@ hy_rec_lend(hy_ctx *c, hy_rec *r, int64_t rows, int64_t cols)
 {
   hy_tensor *t;
 
-  if (!c->taping) /* nothing outlives its segment */
+  if (!c->taping || c->again) /* nothing outlives its segment */
     return hy_rec_out(c, r, rows, cols);
   t = header(c, HY_F32, rows, cols);
   t->data = lend(c, t);
@@ -227,8 +228,8 @@ hy_rec_save(hy_ctx *c, hy_rec *r, hy_fmt fmt, int64_t rows, int64_t cols)
   return r->save[r->n_save++] = hy_new(c, fmt, rows, cols);
 }
 
-static void
-keep_rec(hy_ctx *c, hy_rec *r)
+void
+hy_tape_keep(hy_ctx *c, hy_rec *r)
 {
   if (c->tape.n == c->tape.max)
     hy_die(HY_EBUG, "tape: more than %d records; please report this deck",
@@ -279,10 +280,12 @@ add_cost(hy_ctx *c, const hy_rec *r)
 {
   hy_cost k = r->op->cost(r);
 
+  add_work(c, k.fwd, k.bytes);
+  if (c->again) /* counted the first time */
+    return;
   c->cost.fwd += k.fwd;
   c->cost.bytes += k.bytes;
   c->cost.bwd += c->taping ? k.bwd : 0;
-  add_work(c, k.fwd, k.bytes);
   if (c->taping)
     add_work(c, k.bwd, 2 * k.bytes);
 }
@@ -294,7 +297,7 @@ hy_exec(hy_ctx *c, hy_rec *r)
     add_cost(c, r);
   run_body(c, r, r->op->fwd, 0);
   if (c->taping)
-    keep_rec(c, r);
+    hy_tape_keep(c, r);
   return r->n_out ? r->out[0] : NULL;
 }
 
@@ -355,7 +358,7 @@ hy_layer_begin(hy_ctx *c, int64_t layer, int a, int b)
     r->attr.first[k] = !used_before(r, c->in_use[k]);
   }
   c->segment = r;
-  keep_rec(c, r);
+  hy_tape_keep(c, r);
 }
 
 /* Backward enters a segment at its end and leaves it at its begin. */
@@ -417,6 +420,18 @@ reached(const hy_rec *r)
 }
 
 void
+hy_tape_back(hy_ctx *c, hy_rec *r)
+{
+  if (!reached(r))
+    return;
+  for (int j = 0; j < r->n_in; j++) {
+    make_again(c, r->in[j]);
+    want_grad(c, r, j);
+  }
+  run_body(c, r, r->op->bwd, 1);
+}
+
+void
 hy_backward(hy_ctx *c)
 {
   c->cur = 0;
@@ -437,13 +452,11 @@ hy_backward(hy_ctx *c)
       leave_segment(c, r);
       continue;
     }
-    if (!reached(r))
-      continue;
-    for (int j = 0; j < r->n_in; j++) {
-      make_again(c, r->in[j]);
-      want_grad(c, r, j);
-    }
-    run_body(c, r, r->op->bwd, 1);
+    if (r->op == &hy_op_replay && reached(r)) {
+      c->tape.n = i + 1; /* what it makes again follows it */
+      hy_replay_back(c, r);
+    } else
+      hy_tape_back(c, r);
   }
 }
 

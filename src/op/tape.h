@@ -65,7 +65,8 @@ typedef struct {
   hy_tensor *state[2];    /* cache of this op in this layer */
   const int32_t *offset;  /* (n_experts + 1): rows of each expert */
   const int32_t *pos;     /* (n_tokens, top_k): row of each choice */
-  const int32_t *idx;     /* (n_tokens, top_k): experts, ascending */
+  const int32_t *idx;     /* (n_tokens, top_k): experts, ascending; of a
+                             router: NULL, it has to choose them */
   const int32_t *list;    /* (rows + 1): choices of each row; NULL: top_k */
   const int32_t *doc;     /* (n_tokens): cut document of each; NULL: none */
   int64_t token0;         /* of the batch, that row 0 is */
@@ -74,15 +75,16 @@ typedef struct {
   int64_t seq_len;
   double *value; /* where a loss adds its value */
   int64_t layer;
-  size_t mark;         /* of the activation arena, for layer_begin */
-  int unit[2];         /* of parameters, for layer_begin; -1: none */
-  int first[2];        /* no segment before uses them */
-  hy_rec *before;      /* layer_begin: the segment before; NULL: none */
-  const hy_comm *comm; /* of a region */
-  const int64_t *at;   /* (comm->size + 1) first element of each rank */
-  size_t room[2];      /* bytes of scratch its bodies want, forward and
-                          backward; both 0: as many as in[0] has */
-  int64_t n_span;      /* how cp cut the rows, as in hy_batch */
+  size_t mark;            /* of the activation arena, for layer_begin */
+  int unit[2];            /* of parameters, for layer_begin; -1: none */
+  int first[2];           /* no segment before uses them */
+  struct hy_again *again; /* of a piece that runs again in backward */
+  hy_rec *before;         /* layer_begin: the segment before; NULL: none */
+  const hy_comm *comm;    /* of a region */
+  const int64_t *at;      /* (comm->size + 1) first element of each rank */
+  size_t room[2];         /* bytes of scratch its bodies want, forward and
+                             backward; both 0: as many as in[0] has */
+  int64_t n_span;         /* how cp cut the rows, as in hy_batch */
   const hy_span *span;
   const int64_t *row_start;
 } hy_attr;
@@ -162,6 +164,7 @@ struct hy_ctx {
   float aux_scale; /* 1/depths inside a prediction block used by them all */
   int64_t *count;  /* (n_layers, n_experts) tokens routed, or NULL */
   float *margin;   /* smallest margin of a router so far, or NULL */
+  struct hy_again *again; /* while a piece runs again; NULL: the first time */
   int worst;       /* dry: plan for the worst routing, not the expected */
   size_t expected; /* bytes of all arenas by the plan */
   /* shows named intermediate results (compare, monitors); may be NULL */

@@ -112,15 +112,20 @@ forecast_rank(hy_forecast *f, const hy_deck *d, int stage, int cp,
               int64_t seq_len, int n_threads)
 {
   hy_grid grid;
-  hy_model m;
+  hy_model m = {0};
   int err = hy_grid_plan_cp(&grid, &d->grid, stage, cp, NULL);
 
   *f = (hy_forecast){.stage = stage};
   grid.row_len = d->data.seq_len; /* as a run: the cut depends on it */
   if (!err)
     err = hy_model_plan_zero(&m, &d->model, &grid, (int)d->optim.zero);
-  if (err)
+  if (!err)
+    err = hy_model_recompute(&m, d->optim.recompute);
+  if (err) {
+    hy_model_free(&m);
     return err;
+  }
+  }
   walk(f, d, &m, &grid, seq_len, n_threads);
   hy_model_free(&m);
   return HY_OK;
