@@ -263,15 +263,17 @@ pass_keys(const ring *w, int step, hy_pending *p, const float *held,
           float *next)
 {
   const hy_comm *cp = &w->c->grid->cp;
+  int above = (w->rank + 1) % w->cp, below = (w->rank + w->cp - 1) % w->cp;
 
-  if (step + 1 == w->cp)
-    return;
   EACH_PART(w, step + 1, in)
-  hy_recv_start(p, cp, next + in.at, part_bytes(w, &in), (w->rank + 1) % w->cp);
+  {
+    hy_recv_start(p, cp, next + in.at, part_bytes(w, &in), above);
+  }
   EACH_PART(w, step, out)
-  if (needed(w, out.row, out.piece, step + 1))
-    hy_send_start(p, cp, held + out.at, part_bytes(w, &out),
-                  holder(w, w->rank, 1));
+  {
+    if (needed(w, out.row, out.piece, step + 1))
+      hy_send_start(p, cp, held + out.at, part_bytes(w, &out), below);
+  }
 }
 
 /* The same for their gradients, but what nobody needs further on goes home;
@@ -283,19 +285,26 @@ pass_grads(const ring *w, int step, hy_pending *p, const float *held,
            float *next, hy_pending *at_home, float *home)
 {
   const hy_comm *cp = &w->c->grid->cp;
+  int above = (w->rank + 1) % w->cp, below = (w->rank + w->cp - 1) % w->cp;
 
-  if (step + 1 < w->cp)
-    EACH_PART(w, step + 1, in)
-  hy_recv_start(p, cp, next + in.at, part_bytes(w, &in), (w->rank + 1) % w->cp);
+  EACH_PART(w, step + 1, in)
+  {
+    hy_recv_start(p, cp, next + in.at, part_bytes(w, &in), above);
+  }
   EACH_PART(w, step, out)
-  hy_send_start(p, cp, held + out.at, part_bytes(w, &out),
-                needed(w, out.row, out.piece, step + 1) ? holder(w, w->rank, 1)
-                                                        : home_of(w, step));
+  {
+    int on = needed(w, out.row, out.piece, step + 1);
+
+    hy_send_start(p, cp, held + out.at, part_bytes(w, &out),
+                  on ? below : home_of(w, step));
+  }
   EACH_PART(w, 0, own)
-  if (needed(w, own.row, own.piece, step) &&
-      !needed(w, own.row, own.piece, step + 1))
-    hy_recv_start(at_home, cp, home + own.at, part_bytes(w, &own),
-                  holder(w, w->rank, step));
+  {
+    if (needed(w, own.row, own.piece, step) &&
+        !needed(w, own.row, own.piece, step + 1))
+      hy_recv_start(at_home, cp, home + own.at, part_bytes(w, &own),
+                    holder(w, w->rank, step));
+  }
 }
 
 /* ---- the record ---- */
