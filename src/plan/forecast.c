@@ -125,7 +125,6 @@ forecast_rank(hy_forecast *f, const hy_deck *d, int stage, int cp,
     hy_model_free(&m);
     return err;
   }
-  }
   walk(f, d, &m, &grid, seq_len, n_threads);
   hy_model_free(&m);
   return HY_OK;
