@@ -234,19 +234,25 @@ step(tiny *x, const layout *l, const hy_grid *g)
   hy_cut_layout share = hy_cut_layout_of(g, TAPS);
   hy_batch last;
   hy_pipe p;
+  double sent;
 
   assert_int_equal(hy_cut_new(&s.cut, &share, l->rows, LEN, n_depth), 0);
   assert_int_equal(
       hy_pipe_new(&p, &x->m, g, 1, l->rows, LEN, HY_WS_TRAIN, s.n_micro), 0);
   tiny_clear(x);
+  sent = g->meter->sent[HY_AXIS_TP];
   assert_int_equal(hy_pipe_run(&p, &src, 1, &x->l, &last), 0);
+  sent = g->meter->sent[HY_AXIS_TP] - sent;
+  if (g->dp.size == 1 && !strchr(l->pattern, 'E')) /* no routing, as planned */
+    assert_true(fabs(sent - (double)s.n_micro * p.ctx->sent[HY_AXIS_TP]) <=
+                1e-9 * sent);
   hy_reduce_grads(&x->m.params, g, scratch);
   hy_pipe_free(&p);
   hy_cut_free(s.cut);
 }
 
 static void
-check(const layout *l)
+check(const layout *l, const char *recompute)
 {
   hy_deck_grid d = {
       .tp = l->tp, .sp = l->sp, .ep = l->ep, .cp = l->cp, .pp = l->pp};
@@ -257,15 +263,16 @@ check(const layout *l)
 
   assert_int_equal(hy_grid_new(&g, MPI_COMM_WORLD, &d), 0);
   x = tiny_piece(whole, &g, l->rows, LEN);
+  assert_int_equal(hy_model_recompute(&x->m, recompute), 0);
   tiny_step(whole, &b);
   step(x, l, &g);
   if (world.rank == 0)
     printf("%s: tp %d%s, ep %d, cp %d, pp %d, dp %d; %lld rows, %lld ids, %lld "
-           "key heads, %lld groups%s\n",
+           "key heads, %lld groups%s; recompute %s\n",
            l->pattern, g.tp.size, g.sp ? " sp" : "", g.ep.size, g.cp.size,
            g.pp.size, g.dp.size, (long long)l->rows, (long long)l->vocab,
            (long long)l->n_kv_heads, (long long)l->n_groups,
-           l->tie ? ", tied" : "");
+           l->tie ? ", tied" : "", recompute);
   worst = compare(x, whole, &g);
   if (world.rank == 0)
     printf("  worst %.1e\n", worst);
@@ -282,8 +289,10 @@ test_table(void **state)
 {
   (void)state;
   for (size_t i = 0; i < sizeof table / sizeof *table; i++)
-    if (table[i].ranks == world.size)
-      check(&table[i]);
+    if (table[i].ranks == world.size) {
+      check(&table[i], "none");
+      check(&table[i], "all");
+    }
 }
 
 int
