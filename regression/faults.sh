@@ -212,6 +212,23 @@ need 2 "$deck" job.dir=whole.kills optim.n_steps=$to
 test_that "$n_killed kills ($n_in_save in a save), then $to steps bit for bit" \
   eval '[ $n_killed = 10 ] && [ $slowest -lt 60 ] && same_run whole.kills kills $to'
 
+# --- bits that flip ------------------------------------------------------------------
+ckpt=whole.kills/step_$(printf %07d $to).h5
+bytes=$(wc -c <"$ckpt")
+refused=0
+for i in 1 2 3 4 5 6 7 8 9 10; do
+  random 32768
+  at=$((picked * (bytes / 32768) + i))
+  random 8
+  old=$(od -An -t u1 -j $at -N 1 "$ckpt")
+  cp "$ckpt" flipped.h5
+  printf "\\$(printf %o $((old ^ (1 << picked))))" |
+    dd of=flipped.h5 bs=1 seek=$at conv=notrunc 2>/dev/null
+  run 1 "$deck" job.dir=flipped ckpt.load=flipped.h5 optim.n_steps=$((to + 1))
+  case $rc in 3 | 4) one_line 'error: flipped.h5' && refused=$((refused + 1)) ;; esac
+done
+test_that "$refused of 10 flipped bits refused" [ $refused = 10 ]
+
 # --- the newest checkpoint is cut -------------------------------------------------
 need 2 "$deck" job.dir=cut optim.n_steps=20 ckpt.save_every=5 ckpt.keep=3
 head -c 20000 cut/step_0000020.h5 >cut/x

@@ -36,8 +36,7 @@ wait_for() {
 }
 said() { grep -qs "$1" out; }
 begun() { # RANKS: every rank has a process
-  set -- "$1" pid.*
-  [ $# -gt "$1" ]
+  [ "$(cat pid.* 2>/dev/null | wc -l)" = "$1" ]
 }
 
 # pid_of RANK, and that of the launcher: mpi-run replaces itself by timeout,
