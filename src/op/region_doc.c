@@ -17,7 +17,8 @@ sum_docs_bwd(hy_ctx *c, hy_rec *r)
   (void)r;
 }
 
-static const hy_op op_sum_docs = {"sum_docs", sum_docs_fwd, sum_docs_bwd, NULL, 1};
+static const hy_op op_sum_docs = {"sum_docs", sum_docs_fwd, sum_docs_bwd, NULL,
+                                  1};
 
 /* Each border between pieces of a row, and between slices of a rank's tokens,
  * can cut one document. */
