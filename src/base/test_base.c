@@ -119,6 +119,22 @@ test_checksum(void **state)
   assert_true(hy_checksum(w, N, 5) != whole);
 }
 
+/* The newest piece gets shorter, no other. */
+static void
+shrink(hy_arena *a)
+{
+  size_t mark = a->used;
+  void *p = hy_arena_get(a, 200), *q = hy_arena_get(a, 100);
+
+  hy_arena_shrink(a, p, 200, 10);
+  assert_true(a->used == mark + 256 + 128);
+  hy_arena_shrink(a, q, 100, 10);
+  assert_true(a->used == mark + 256 + 64);
+  hy_arena_shrink(a, q, 10, 0);
+  assert_true(a->used == mark + 256);
+  hy_arena_release(a, mark);
+}
+
 static void
 test_arena(void **state)
 {
@@ -142,6 +158,8 @@ test_arena(void **state)
   hy_arena_get(&plan, 65);
   hy_arena_release(&plan, mark);
   hy_arena_get(&plan, 10);
+  shrink(&a);
+  shrink(&plan);
   assert_int_equal(plan.peak, a.peak);
   assert_int_equal(plan.used, a.used);
   hy_arena_free(&a);
