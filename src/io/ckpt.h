@@ -58,9 +58,9 @@ double hy_ckpt_get_f64(const hy_ckpt_state *st, const char *name, double dflt);
 
 /** Write dir/step_NNNNNNN.h5: temporary name, sync, rename, then dir/latest,
  *  then removal of older checkpoints beyond the newest `keep` (0: keep all;
- *  those of later steps are left alone). Of the ranks that hold the same
- *  slice one writes.
- *  \param m, v  moments, laid out as p->w[0 .. n_weight); both or neither NULL
+ *  those of later steps are left alone). Every rank writes what it owns.
+ *  \param m, v  moments, whole arrays (p->zero 0) or arrays of own ranges;
+ *               both or neither NULL
  *  Collective over grid->world.
  *  \return 0, HY_EFILE, HY_ERES (disk full), the same on every rank; on error
  *          earlier checkpoints and latest are as before and no partial file is
@@ -68,6 +68,30 @@ double hy_ckpt_get_f64(const hy_ckpt_state *st, const char *name, double dflt);
 int hy_ckpt_write(const char *dir, const hy_params *p, const float *m,
                   const float *v, const hy_ckpt_state *st, const hy_deck *deck,
                   const hy_grid *grid, int keep);
+
+/* A checkpoint that is written while the training goes on. */
+typedef struct hy_ckpt_save hy_ckpt_save; /* fields in ckpt_save.c */
+
+/** As hy_ckpt_write, but return when a private copy of the state is made: a
+ *  thread of each rank does the rest. *s must be NULL. deck is only read here;
+ *  p and what st points to must outlive the save, though weights and moments
+ *  may change. No other function of HDF5 may be called until it is done.
+ *  Collective over grid->world. \return 0, HY_ERES. */
+int hy_ckpt_save_begin(hy_ckpt_save **s, const char *dir, const hy_params *p,
+                       const float *m, const float *v, const hy_ckpt_state *st,
+                       const hy_deck *deck, const hy_grid *grid, int keep);
+
+/** Go on with it where all ranks' threads are ready, without waiting for them;
+ *  *s is NULL when it is done, as when there was none. Collective.
+ *  \return 0 (done, or not yet), else as hy_ckpt_write. */
+int hy_ckpt_save_poll(hy_ckpt_save **s);
+
+/** The same, but wait until it is done. */
+int hy_ckpt_save_wait(hy_ckpt_save **s);
+
+/** Forget a save after an error of something else: wait for this rank's thread
+ *  and leave no partial file of rank 0. Not collective. */
+void hy_ckpt_save_drop(hy_ckpt_save **s);
 
 /** Read parameters, and moments where m and v are not NULL; any layout reads
  *  any layout's file. Moments that the file lacks become 0 (st->has_optim).

@@ -10,6 +10,46 @@ typedef struct {
   uint64_t at, n; /* bytes */
 } hy_extent;
 
+/* One checkpoint on its way to a file. */
+typedef struct {
+  const hy_params *p;
+  const hy_grid *grid;
+  const float *flat[3]; /* weights, m, v; NULL: not there */
+  hy_held *held[3];     /* by spec: where they are in flat */
+  float *copy;          /* what flat points to when it is private */
+  hy_ckpt_state st;
+  int keep;
+  char *dir, *tmp;
+  hy_buf deck, config, layout; /* texts, rank 0 */
+  size_t block;
+  uint64_t *sum[3]; /* by spec: checksum of each dataset */
+  int n_set;
+  hy_extent *extent; /* (n_set) */
+  int n_extent;
+  int bad;
+} hy_ckpt_job;
+
+/** Places, room for sums and extents. \param flat  arrays laid out as p->w,
+ *  as the moments are; NULL: not there. Not collective. */
+void hy_ckpt_job_new(hy_ckpt_job *w, const hy_params *p,
+                     const float *const flat[3]);
+void hy_ckpt_job_free(hy_ckpt_job *w);
+
+/* The steps of a write. None is collective; between them sums and extents are
+ * shared and codes agreed. They call neither MPI nor, the second apart, HDF5,
+ * and may run in a thread. */
+
+/** Checksums of what this rank owns into w->sum. */
+void hy_ckpt_sum_own(hy_ckpt_job *w);
+/** Rank 0: is there room, and the file without its tensor data; the room for
+ *  them is reserved. \return 0, HY_EFILE, HY_ERES. */
+int hy_ckpt_create(hy_ckpt_job *w);
+/** All ranks: tensor data, each with its own descriptor; what it wrote is on
+ *  disk when this returns. */
+int hy_ckpt_write_data(hy_ckpt_job *w);
+/** Rank 0: hash, rename, latest, removal of older ones. */
+int hy_ckpt_finish(hy_ckpt_job *w);
+
 /** Size of the block in front for n datasets: a power of two. */
 size_t hy_ckpt_block(int n);
 

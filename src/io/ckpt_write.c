@@ -16,29 +16,17 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-/* What one write walks. */
-typedef struct {
-  const hy_params *p;
-  const float *part[3]; /* weights, m, v; NULL: not there */
-  uint64_t *sum[3];     /* checksum of each dataset */
-  hy_extent *extent;
-  int n_extent;
-  const hy_ckpt_state *st;
-  const hy_grid *grid;
-  int bad;
-} job;
-
 static const char *const group_name[3] = {"/model", "/optim/m", "/optim/v"};
 
 /* Whether part k has a dataset for this spec. */
 static int
-stored(const job *w, int k, const hy_spec *spec)
+stored(const hy_ckpt_job *w, int k, const hy_spec *spec)
 {
-  return w->part[k] && (k == 0 || spec->kind == HY_WEIGHT);
+  return w->flat[k] && (k == 0 || spec->kind == HY_WEIGHT);
 }
 
 static int64_t
-data_bytes(const job *w, int *n)
+data_bytes(const hy_ckpt_job *w, int *n)
 {
   int64_t bytes = 0;
 
@@ -52,20 +40,14 @@ data_bytes(const job *w, int *n)
   return bytes;
 }
 
-static void
-sum_all(job *w)
+void
+hy_ckpt_sum_own(hy_ckpt_job *w)
 {
-  for (int k = 0; k < 3; k++) {
-    w->sum[k] = hy_calloc((size_t)w->p->n, sizeof **w->sum);
-    for (int i = 0; i < w->p->n; i++) {
-      const hy_param_ref *r = w->p->ref + i;
-      hy_held h = hy_ckpt_held(w->p, k, i);
-
-      if (stored(w, k, r->spec))
-        w->sum[k][i] = hy_ckpt_part_sum(r, &h, w->part[k]);
-    }
-    hy_ckpt_sum(w->grid, w->sum[k], w->p->n);
-  }
+  for (int k = 0; k < 3; k++)
+    for (int i = 0; i < w->p->n; i++)
+      if (stored(w, k, w->p->ref[i].spec))
+        w->sum[k][i] =
+            hy_ckpt_part_sum(w->p->ref + i, &w->held[k][i], w->flat[k]);
 }
 
 static int
@@ -112,7 +94,7 @@ check_room(const char *tmp, const char *dir, int64_t bytes)
 
 /* Create the dataset of one spec: its place in the file is fixed here. */
 static void
-create_set(job *w, hid_t group, int k, int i)
+create_set(hy_ckpt_job *w, hid_t group, int k, int i)
 {
   const hy_spec *spec = w->p->ref[i].spec;
   char name[HY_NAME_LEN];
@@ -142,14 +124,14 @@ create_set(job *w, hid_t group, int k, int i)
   if (k == 0)
     w->bad |=
         hy_h5_put_text(set, "source_dtype",
-                       hy_fmt_name(w->st->fmt ? w->st->fmt[i] : HY_F32)) != 0;
+                       hy_fmt_name(w->st.fmt ? w->st.fmt[i] : HY_F32)) != 0;
   w->extent[w->n_extent++] =
       (hy_extent){H5Dget_offset(set), hy_bytes(HY_F32, hy_spec_size(spec))};
   w->bad |= H5Dclose(set) < 0;
 }
 
 static hid_t
-new_group(job *w, hid_t file, const char *name)
+new_group(hy_ckpt_job *w, hid_t file, const char *name)
 {
   hid_t how = hy_h5_timeless(H5P_GROUP_CREATE);
   hid_t g = H5Gcreate2(file, name, H5P_DEFAULT, how, H5P_DEFAULT);
@@ -160,45 +142,36 @@ new_group(job *w, hid_t file, const char *name)
 }
 
 static void
-write_texts(job *w, hid_t file, const hy_deck *deck)
+write_texts(hy_ckpt_job *w, hid_t file)
 {
-  const hy_grid *g = w->grid;
   char content[HY_SHA_HEX];
-  hy_buf text = {0}, cfg = {0}, layout = {0};
 
-  hy_deck_print(deck, &text, 1);
-  hy_cfg_write(w->p->plan->cfg, "float32", w->st->config, &cfg);
-  hy_buf_printf(&layout, "tp=%d ep=%d cp=%d dp=%d pp=%d", g->tp.size,
-                g->ep.size, g->cp.size, g->dp.size, g->pp.size);
   hy_ckpt_content_of(w->p->plan, w->sum[0], content);
   w->bad |= hy_h5_put_text(file, "content", content) != 0;
   w->bad |= hy_h5_put_text(file, "code", hy_version()) != 0;
-  w->bad |= hy_h5_put_text(file, "config", cfg.data) != 0;
-  w->bad |= hy_h5_put_text(file, "deck", text.data) != 0;
-  w->bad |= hy_h5_put_text(file, "layout", layout.data) != 0;
+  w->bad |= hy_h5_put_text(file, "config", w->config.data) != 0;
+  w->bad |= hy_h5_put_text(file, "deck", w->deck.data) != 0;
+  w->bad |= hy_h5_put_text(file, "layout", w->layout.data) != 0;
   w->bad |= hy_h5_put_text(file, "lineage",
-                           w->st->lineage ? w->st->lineage : "[]") != 0;
+                           w->st.lineage ? w->st.lineage : "[]") != 0;
   w->bad |= hy_h5_put_text(file, "pattern", w->p->plan->cfg->pattern) != 0;
-  free(text.data);
-  free(cfg.data);
-  free(layout.data);
 }
 
 static void
-create_groups(job *w, hid_t file, const hy_deck *deck)
+create_groups(hy_ckpt_job *w, hid_t file)
 {
   hid_t g;
 
-  write_texts(w, file, deck);
+  write_texts(w, file);
   g = new_group(w, file, "/state");
   if (g >= 0) {
-    w->bad |= hy_ckpt_put_state(g, w->st) != 0;
+    w->bad |= hy_ckpt_put_state(g, &w->st) != 0;
     H5Gclose(g);
   }
-  if (w->part[1] && (g = new_group(w, file, "/optim")) >= 0)
+  if (w->flat[1] && (g = new_group(w, file, "/optim")) >= 0)
     H5Gclose(g);
   for (int k = 0; k < 3; k++) {
-    if (!w->part[k] || (g = new_group(w, file, group_name[k])) < 0)
+    if (!w->flat[k] || (g = new_group(w, file, group_name[k])) < 0)
       continue;
     for (int i = 0; i < w->p->n; i++)
       if (stored(w, k, w->p->ref[i].spec))
@@ -210,46 +183,43 @@ create_groups(job *w, hid_t file, const hy_deck *deck)
 /* The file without its tensor data, by rank 0 alone; the room for the data is
  * reserved before the others join. */
 static int
-create_file(job *w, const char *dir, const char *tmp, size_t block,
-            const hy_deck *deck)
+create_file(hy_ckpt_job *w)
 {
   hid_t access = hy_h5_access();
   hid_t how = H5Pcreate(H5P_FILE_CREATE), file;
 
-  H5Pset_userblock(how, block);
+  H5Pset_userblock(how, w->block);
   H5Pset_obj_track_times(how, 0);
   H5Pset_alignment(access, 1 << 16, 4096);
-  file = H5Fcreate(tmp, H5F_ACC_TRUNC, how, access);
+  file = H5Fcreate(w->tmp, H5F_ACC_TRUNC, how, access);
   H5Pclose(access);
   H5Pclose(how);
   if (file < 0)
-    return hy_fail(HY_EFILE, "%s: HDF5 cannot create this file", tmp);
-  create_groups(w, file, deck);
+    return hy_fail(HY_EFILE, "%s: HDF5 cannot create this file", w->tmp);
+  create_groups(w, file);
   w->bad |= H5Fclose(file) < 0;
   if (w->bad)
-    return hy_fail(HY_ERES, "%s: writing failed; is the disk full?", tmp);
-  return check_room(tmp, dir, 0);
+    return hy_fail(HY_ERES, "%s: writing failed; is the disk full?", w->tmp);
+  return check_room(w->tmp, w->dir, 0);
 }
 
-/* The tensor data, by all ranks, each with its own descriptor: what it wrote
- * is on disk when this returns. Not collective. */
-static int
-write_data(job *w, const char *tmp)
+int
+hy_ckpt_write_data(hy_ckpt_job *w)
 {
-  int fd = open(tmp, O_WRONLY), why = fd < 0 ? errno : 0;
+  int fd = open(w->tmp, O_WRONLY), why = fd < 0 ? errno : 0;
   hy_progress bar;
 
-  hy_progress_begin(&bar, "save", 3 * w->p->n, w->grid->world.rank == 0);
+  hy_progress_begin(&bar, "save", 3 * w->p->n,
+                    w->grid->world.rank == 0 && !w->copy);
   for (int k = 0, at = 0; k < 3; k++)
     for (int i = 0; i < w->p->n; i++) {
       const hy_param_ref *r = w->p->ref + i;
-      hy_held h = hy_ckpt_held(w->p, k, i);
 
       if (!stored(w, k, r->spec))
         continue;
       if (!why)
-        why = hy_ckpt_move(fd, w->extent[at].at, r, &r->own, &h,
-                           (float *)(uintptr_t)w->part[k], 1);
+        why = hy_ckpt_move(fd, w->extent[at].at, r, &r->own, &w->held[k][i],
+                           (float *)(uintptr_t)w->flat[k], 1);
       at++;
       hy_progress_at(&bar, k * w->p->n + i);
     }
@@ -261,7 +231,7 @@ write_data(job *w, const char *tmp)
   if (why)
     return hy_fail(is_full(why) ? HY_ERES : HY_EFILE,
                    "%s: cannot write: %s; earlier checkpoints are untouched",
-                   tmp, strerror(why));
+                   w->tmp, strerror(why));
   return HY_OK;
 }
 
@@ -306,62 +276,71 @@ prune(const char *dir, int64_t step, int keep)
   free(have);
 }
 
-/* The part of rank 0 after the data is down: hash, rename, latest, prune. */
-static int
-finish(job *w, const char *dir, const char *tmp, size_t block, int keep)
+int
+hy_ckpt_create(hy_ckpt_job *w)
 {
-  char *path = hy_ckpt_name(dir, w->st->step);
-  char *latest = hy_path_join(dir, "latest");
+  int err = hy_make_dirs(w->dir), n;
+  int64_t bytes = data_bytes(w, &n);
+
+  bytes += (int64_t)w->block + (1 << 18) + n * 6000LL; /* structures of HDF5 */
+  hy_h5_quiet();
+  remove_stale(w->dir);
+  err = err ? err : check_room(w->tmp, w->dir, bytes);
+  return err ? err : create_file(w);
+}
+
+int
+hy_ckpt_finish(hy_ckpt_job *w)
+{
+  char *path = hy_ckpt_name(w->dir, w->st.step);
+  char *latest = hy_path_join(w->dir, "latest");
   const char *base = strrchr(path, '/');
   hy_buf line = {0};
-  int err = hy_ckpt_seal(tmp, block, w->extent, w->n_extent);
+  int err = hy_ckpt_seal(w->tmp, w->block, w->extent, w->n_extent);
 
   hy_buf_printf(&line, "%s\n", base ? base + 1 : path);
-  err = err ? err : hy_file_commit(tmp, path);
+  err = err ? err : hy_file_commit(w->tmp, path);
   err = err ? err : hy_file_write(latest, line.data, line.len);
   if (!err)
-    prune(dir, w->st->step, keep);
+    prune(w->dir, w->st.step, w->keep);
   free(line.data);
   free(latest);
   free(path);
   return err;
 }
 
-int
-hy_ckpt_write(const char *dir, const hy_params *p, const float *m,
-              const float *v, const hy_ckpt_state *st, const hy_deck *deck,
-              const hy_grid *grid, int keep)
+void
+hy_ckpt_job_new(hy_ckpt_job *w, const hy_params *p, const float *const flat[3])
 {
-  job w = {.p = p, .part = {p->w, m, v}, .st = st, .grid = grid};
-  char *name = hy_asprintf(".step_%07lld.h5.tmp", (long long)st->step);
-  char *tmp = hy_path_join(dir, name);
-  int rank = grid->world.rank, n, err = 0;
-  int64_t bytes = data_bytes(&w, &n);
-  size_t block = hy_ckpt_block(n);
+  int n;
 
-  hy_h5_quiet();
-  w.extent = hy_calloc((size_t)n, sizeof *w.extent);
-  sum_all(&w);
-  bytes += (int64_t)block + (1 << 18) + n * 6000LL; /* structures of HDF5 */
-  if (rank == 0) {
-    err = hy_make_dirs(dir);
-    remove_stale(dir);
-    err = err ? err : check_room(tmp, dir, bytes);
-    err = err ? err : create_file(&w, dir, tmp, block, deck);
+  w->p = p;
+  for (int k = 0; k < 3; k++) {
+    w->flat[k] = flat[k];
+    w->sum[k] = hy_calloc((size_t)p->n, sizeof **w->sum);
+    w->held[k] = hy_calloc((size_t)p->n, sizeof **w->held);
+    for (int i = 0; i < p->n; i++)
+      if (stored(w, k, p->ref[i].spec))
+        w->held[k][i] = hy_ckpt_held(p, k, i);
   }
-  err = hy_agree(&grid->world, err);
-  hy_bcast(&grid->world, w.extent, (size_t)n * sizeof *w.extent, 0);
-  if (!err)
-    err = hy_agree(&grid->world, write_data(&w, tmp));
-  if (rank == 0 && !err)
-    err = finish(&w, dir, tmp, block, keep);
-  if (rank == 0 && err)
-    unlink(tmp);
-  err = hy_agree(&grid->world, err);
-  for (int k = 0; k < 3; k++)
-    free(w.sum[k]);
-  free(w.extent);
-  free(tmp);
-  free(name);
-  return err;
+  data_bytes(w, &n);
+  w->n_set = n;
+  w->block = hy_ckpt_block(n);
+  w->extent = hy_calloc((size_t)n, sizeof *w->extent);
+}
+
+void
+hy_ckpt_job_free(hy_ckpt_job *w)
+{
+  for (int k = 0; k < 3; k++) {
+    free(w->sum[k]);
+    free(w->held[k]);
+  }
+  free(w->copy);
+  free(w->extent);
+  free(w->config.data);
+  free(w->deck.data);
+  free(w->layout.data);
+  free(w->dir);
+  free(w->tmp);
 }

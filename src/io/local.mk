@@ -6,6 +6,7 @@ src_libhymn_a_SOURCES += \
   src/io/ckpt_inspect.c \
   src/io/ckpt_io.c \
   src/io/ckpt_read.c \
+  src/io/ckpt_save.c \
   src/io/ckpt_state.c \
   src/io/ckpt_write.c \
   src/io/h5.c src/io/h5.h \

@@ -352,13 +352,93 @@ test_full(void **state)
   remove_all();
 }
 
+static int
+begin(rig *r, hy_ckpt_save **s, int64_t step)
+{
+  hy_ckpt_state st = {.step = step, .samples = 8, .tokens = 9, .seed = 5};
+
+  return hy_ckpt_save_begin(s, dir, &r->p, r->m, r->v, &st, &r->d, &r->grid, 0);
+}
+
+/* A save beside the steps writes the state it began with, the same bytes as one
+ * that the training waits for. */
+static void
+test_async(void **state)
+{
+  hy_ckpt_state st = {.step = 7, .samples = 8, .tokens = 9, .seed = 5};
+  char hash[HY_SHA_HEX], again[HY_SHA_HEX], *path = file_of(7);
+  int n_tp = world.size % 2 ? 1 : 2;
+  hy_ckpt_save *s = NULL;
+  rig r;
+
+  (void)state;
+  rig_new(&r, &world, n_tp, NULL);
+  assert_int_equal(hy_ckpt_write(dir, &r.p, r.m, r.v, &st, &r.d, &r.grid, 0),
+                   HY_OK);
+  assert_int_equal(hy_sha256_file(path, hash), HY_OK);
+  remove_all();
+  for (int poll = 0; poll < 2; poll++) {
+    assert_int_equal(begin(&r, &s, 7), HY_OK);
+    wipe(&r); /* the training goes on */
+    while (poll && s)
+      assert_int_equal(hy_ckpt_save_poll(&s), HY_OK);
+    assert_int_equal(hy_ckpt_save_wait(&s), HY_OK);
+    assert_null(s);
+    assert_int_equal(hy_sha256_file(path, again), HY_OK);
+    assert_string_equal(hash, again);
+    assert_int_equal(hy_ckpt_read(&r.p, r.m, r.v, NULL, path, &r.grid), HY_OK);
+    assert_true(is_whole(&r, 1));
+    remove_all();
+  }
+  assert_int_equal(hy_ckpt_save_wait(&s), HY_OK); /* none is under way */
+  rig_free(&r);
+  free(path);
+}
+
+/* Its failure is told to all ranks when they next ask. */
+static void
+test_async_full(void **state)
+{
+  struct rlimit old, low;
+  char *path = file_of(9), *tmp = hy_asprintf("%s/.step_0000009.h5.tmp", dir);
+  hy_ckpt_save *s = NULL;
+  int code = HY_OK;
+  rig r;
+
+  (void)state;
+  rig_new(&r, &world, 1, NULL);
+  assert_int_equal(save(&r, 7, 0, 1), HY_OK);
+  signal(SIGXFSZ, SIG_IGN);
+  getrlimit(RLIMIT_FSIZE, &old);
+  low = old;
+  low.rlim_cur = 20000;
+  setrlimit(RLIMIT_FSIZE, &low);
+  hy_err_clear();
+  assert_int_equal(begin(&r, &s, 9), HY_OK);
+  while (s && !code)
+    code = hy_ckpt_save_poll(&s);
+  setrlimit(RLIMIT_FSIZE, &old);
+  assert_null(s);
+  assert_int_equal(code, HY_ERES);
+  assert_non_null(strstr(hy_err_text(), "no room"));
+  assert_false(hy_path_exists(path));
+  assert_false(hy_path_exists(tmp));
+  finds(0, HY_OK, 7);
+  hy_err_clear();
+  rig_free(&r);
+  free(path);
+  free(tmp);
+  remove_all();
+}
+
 int
 main(int argc, char **argv)
 {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_layouts), cmocka_unit_test(test_without_optim),
       cmocka_unit_test(test_damage),  cmocka_unit_test(test_other_model),
-      cmocka_unit_test(test_find),    cmocka_unit_test(test_full)};
+      cmocka_unit_test(test_find),    cmocka_unit_test(test_full),
+      cmocka_unit_test(test_async),   cmocka_unit_test(test_async_full)};
   const char *where = getenv("HYMN_TESTDIR");
   int bad;
 

@@ -10,6 +10,7 @@ src_libhymn_a_SOURCES += \
   src/job/train_loop.c src/job/train_loop.h \
   src/job/post_mortem.c src/job/post_mortem.h \
   src/job/train_meter.c src/job/train_meter.h \
+  src/job/train_save.c \
   src/job/train_setup.c src/job/train_setup.h \
   src/job/cli.c src/job/cli.h \
   src/job/dry_advice.c \

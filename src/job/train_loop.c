@@ -172,6 +172,8 @@ heed_signal(hy_train *r)
     return HY_OK;
   if (r->step > r->saved)
     err = hy_train_save(r);
+  if (!err)
+    err = hy_train_save_wait(r);
   if (err)
     return err;
   fflush(stdout);
@@ -263,11 +265,15 @@ run_steps(hy_train *r)
     err = heed_signal(r);
     if (!err)
       err = one_step(r);
+    if (!err)
+      err = hy_train_save_go_on(r);
   }
   if (!err) {
     hy_step_meter_print_sent(&r->meter, r->grid);
     hy_print_taken(r->base_mem, r->grid);
   }
+  if (!err)
+    err = hy_train_save_wait(r);
   if (!err)
     err = hy_agree(&r->grid->world, summary(r, MPI_Wtime() - start));
   return err;

@@ -339,44 +339,11 @@ hy_train_setup(hy_train *r, hy_deck *deck, const hy_grid *grid)
 void
 hy_train_free(hy_train *r)
 {
+  hy_ckpt_save_drop(&r->save);
   hy_history_close(r->history);
   hy_loader_free(r->train);
   hy_loader_free(r->valid);
   hy_trainer_free(&r->trainer);
   hy_model_free(&r->model);
   hy_source_info_free(&r->source);
-}
-
-int
-hy_train_write(hy_train *r, const char *dir, int keep)
-{
-  hy_ckpt_state *st = &r->state;
-
-  st->step = r->step;
-  st->samples = st->cursor = r->samples;
-  st->tokens = r->tokens;
-  st->seed = r->deck->job.seed;
-  st->config = r->source.config;
-  st->lineage = r->source.lineage;
-  st->fmt = r->source.fmt;
-  return hy_ckpt_write(dir, &r->model.params, r->trainer.opt.m,
-                       r->trainer.opt.v, st, r->deck, r->grid, keep);
-}
-
-int
-hy_train_save(hy_train *r)
-{
-  const hy_deck *d = r->deck;
-  double start = MPI_Wtime();
-  int err = hy_train_write(r, d->job.dir, (int)d->ckpt.keep);
-
-  if (err)
-    return err;
-  r->saved = r->step;
-  if (r->grid->world.rank == 0) {
-    printf("saved %s/step_%07lld.h5 in %.2f s\n", d->job.dir,
-           (long long)r->step, MPI_Wtime() - start);
-    fflush(stdout);
-  }
-  return HY_OK;
 }

@@ -23,10 +23,13 @@ typedef struct {
   hy_ckpt_state state;      /* as read; extra numbers travel on */
   hy_source_info source;    /* config, lineage and formats to carry on */
   int64_t seq_len;
-  int64_t step, samples, tokens; /* done so far */
-  int64_t first_step;            /* done before this start */
-  int64_t saved;                 /* step of the newest checkpoint */
-  double flops_per_token;        /* forward and backward */
+  int64_t step, samples, tokens;  /* done so far */
+  int64_t first_step;             /* done before this start */
+  int64_t saved;                  /* step of the newest checkpoint */
+  hy_ckpt_save *save;             /* under way beside the steps; NULL: none */
+  int64_t save_step;              /* its step; -1: told already */
+  double save_begun, save_copied; /* when; seconds the training stood still */
+  double flops_per_token;         /* forward and backward */
   size_t model_bytes;
   double born, base_mem; /* when setup began; memory before the model */
   double mark, since;    /* time of the last line; tokens since then */
@@ -41,8 +44,14 @@ typedef struct {
 int hy_train_setup(hy_train *r, hy_deck *deck, const hy_grid *grid);
 void hy_train_free(hy_train *r);
 
-/** Write a checkpoint of the current state. Collective. */
+/** Write a checkpoint of the current state; with ckpt.async only begin to, when
+ *  the one under way has ended. Collective. \return as hy_ckpt_write, also for
+ *  the one before. */
 int hy_train_save(hy_train *r);
+/** At a border between steps: let the save under way go on; or wait for its
+ *  end. Collective. \return 0, or why it failed. */
+int hy_train_save_go_on(hy_train *r);
+int hy_train_save_wait(hy_train *r);
 
 /** Write the current state into dir as a checkpoint, the newest `keep` stay
  *  (0: all). Collective. */
