@@ -18,3 +18,7 @@ hymn_unit_tests += src/optim/test_zero_mpi
 src_optim_test_zero_mpi_SOURCES = src/optim/test_zero_mpi.c \
   src/model/test_tiny.h src/cpu/test_op.h
 src_optim_test_zero_mpi_LDADD = $(HYMN_TEST_LIBS)
+hymn_unit_tests += src/optim/test_pipe_mpi
+src_optim_test_pipe_mpi_SOURCES = src/optim/test_pipe_mpi.c \
+  src/model/test_tiny.h src/cpu/test_op.h
+src_optim_test_pipe_mpi_LDADD = $(HYMN_TEST_LIBS)
