@@ -89,6 +89,13 @@ model 'd_model' model.d_model=0
 model 'mtp_depths\|mtp_repeat' model.mtp_depths=2 model.mtp_repeat=.false.
 model 'grid.ep=2.*model.n_experts=3' model.pattern=E model.n_experts=3 \
   model.top_k=2 grid.ep=2
+model 'grid.pp=2.*has 1 layers' model.pattern=E grid.pp=2
+model 'grid.pp_cut.*names 3 stages.*grid.pp=2' grid.pp=2 grid.pp_cut=1,1,2
+model 'grid.pp_cut.*add up to 5.*4 layers' grid.pp=2 grid.pp_cut=2,3
+bad 2 'grid.pp_cut.*out of bounds' "$deck" grid.pp_cut=4,0
+bad 2 'grid.pp_cut.*not an integer' "$deck" grid.pp_cut=2.5
+bad 2 "optim.recompute.*'ssm' is not known.*mamba, attention" "$deck" \
+  optim.recompute=moe,ssm job.dir=new/run
 model 'grid.tp=2.*model.n_heads=3' model.pattern='*' model.n_heads=3 \
   model.n_kv_heads=1 grid.tp=2
 model 'grid.tp=2: neither.*model.n_kv_heads=3' model.pattern='*' \

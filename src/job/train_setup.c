@@ -287,15 +287,30 @@ open_run_dir(hy_train *r)
 }
 
 static void
+print_cut(const hy_plan *p)
+{
+  printf("stages of");
+  for (int s = 0; s < p->n_stage; s++)
+    printf("%s %d", s ? "," : "", p->first[s + 1] - p->first[s]);
+  printf(" layers\n");
+}
+
+static void
 hello(const hy_train *r)
 {
+  const hy_grid *g = r->grid;
   const hy_deck *d = r->deck;
 
   if (r->grid->world.rank != 0)
     return;
-  printf("hymn %s: %s on %d ranks (dp %d, tp %d), %d threads each\n",
-         hy_version(), d->job.kind, r->grid->world.size, r->grid->dp.size,
-         r->grid->tp.size, r->n_threads);
+  printf("hymn %s: %s on %d ranks (dp %d, tp %d", hy_version(), d->job.kind,
+         g->world.size, g->dp.size, g->tp.size);
+  printf(g->cp.size > 1 ? ", cp %d" : "", g->cp.size);
+  printf(g->ep.size > 1 ? ", ep %d" : "", g->ep.size);
+  printf(g->pp.size > 1 ? ", pp %d" : "", g->pp.size);
+  printf("), %d threads each\n", r->n_threads);
+  if (g->pp.size > 1)
+    print_cut(&r->model.plan);
   printf("model %s: %lld parameters, %lld active; %.3g FLOP a token\n",
          d->model.pattern, (long long)hy_plan_n_params(&r->model.plan),
          (long long)hy_plan_n_active(&r->model.plan), r->flops_per_token);
