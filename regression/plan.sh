@@ -54,6 +54,16 @@ active nano 288 323 358
 active super 1170 1223 1277
 active ultra 5390 5500 5610
 
+# advice: a deck too large for its machine names keys, with what they leave
+run 1 --dry-run "$top/input/nano.nml" grid.machine=h200x8 optim.recompute=none
+test_that 'a rank that does not fit: the keys that help' eval \
+  "grep -q 'WARNING: a rank of stage 0 needs' out &&
+   grep -q \"optim.recompute='moe': .* GiB, fits\" out &&
+   grep -q 'optim.zero=3: .* GiB' out"
+run 1 --dry-run "$top/input/nano.nml" grid.machine=h200x8
+test_that 'a rank that fits: no warning' eval \
+  "grep -q '^  step ' out && ! grep -q 'WARNING: a rank' out"
+
 # said FILE: bytes that a dry run gives for a rank: memory, then axes.
 said() {
   awk '/^  sum / { print "memory", $2 }
@@ -100,6 +110,7 @@ truth 2 data.seq_len=256 grid.ep=2
 truth 2 data.seq_len=256 grid.pp=2 data.micro_batch=1
 truth 2 data.seq_len=256 data.micro_batch=1 optim.zero=1
 truth 2 data.seq_len=256 data.micro_batch=1 optim.zero=3
+truth 2 data.seq_len=256 grid.tp=2 optim.recompute=all
 truth 4 data.seq_len=256 grid.tp=2 grid.sp=.true. grid.pp=2 grid.ep=2
 # rows of one document each: what the ring of cp sends depends on them
 kind=bench

@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* What the driver and the libraries of a device take. */
 #define SPARE 0.05
@@ -59,8 +60,39 @@ zero_3(const hy_dry *r, hy_deck *d, char text[TEXT])
   return set_zero(r, d, 3, text);
 }
 
+/* A kind of layer more, or all of them. */
+static int
+replay(hy_deck *d, const char *name, char text[TEXT])
+{
+  char *now = d->optim.recompute;
+
+  if (!strcmp(now, "all") || strstr(now, name))
+    return 0;
+  if (!strcmp(now, "none") || !strcmp(name, "all"))
+    snprintf(now, sizeof d->optim.recompute, "%s", name);
+  else
+    snprintf(now + strlen(now), sizeof d->optim.recompute - strlen(now), ",%s",
+             name);
+  snprintf(text, TEXT, "optim.recompute='%.40s'", now);
+  return 1;
+}
+
+static int
+replay_kind(const hy_dry *r, hy_deck *d, char text[TEXT])
+{
+  /* of the layers here that hold most */
+  return replay(d, r->deck->model.n_experts ? "moe" : "mlp", text);
+}
+
+static int
+replay_all(const hy_dry *r, hy_deck *d, char text[TEXT])
+{
+  (void)r;
+  return replay(d, "all", text);
+}
+
 static int (*const change[])(const hy_dry *r, hy_deck *d, char text[TEXT]) = {
-    one_row, most_ep, zero_1, zero_3};
+    replay_kind, replay_all, one_row, most_ep, zero_1, zero_3};
 
 enum { N_CHANGE = sizeof change / sizeof *change };
 
