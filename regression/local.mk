@@ -1,5 +1,9 @@
 # regression: what a release carries of it (the folder of a unit test names its
 # own fixtures)
+noinst_PROGRAMS = regression/weights-diff
+regression_weights_diff_SOURCES = regression/weights-diff.c
+regression_weights_diff_LDADD = src/libhymn.a $(HYMN_LIBS)
+
 EXTRA_DIST += \
   regression/README \
   regression/badinput.sh \
@@ -14,6 +18,7 @@ EXTRA_DIST += \
   regression/decks/dense.nml \
   regression/decks/mlp.nml \
   regression/decks/prepare.nml \
+  regression/decks/table.nml \
   regression/decks/text.nml \
   regression/decks/tune.nml \
   regression/faults.sh \
@@ -21,6 +26,8 @@ EXTRA_DIST += \
   regression/fixtures/books.jsonl \
   regression/fixtures/play.txt \
   regression/kill.sh \
+  regression/layouts \
+  regression/layouts.sh \
   regression/lib.sh \
   regression/list \
   regression/mpi-run \
