@@ -287,6 +287,13 @@ open_run_dir(hy_train *r)
 }
 
 static void
+print_axis(const char *name, int n)
+{
+  if (n > 1)
+    printf(", %s %d", name, n);
+}
+
+static void
 print_cut(const hy_plan *p)
 {
   printf("stages of");
@@ -305,9 +312,9 @@ hello(const hy_train *r)
     return;
   printf("hymn %s: %s on %d ranks (dp %d, tp %d", hy_version(), d->job.kind,
          g->world.size, g->dp.size, g->tp.size);
-  printf(g->cp.size > 1 ? ", cp %d" : "", g->cp.size);
-  printf(g->ep.size > 1 ? ", ep %d" : "", g->ep.size);
-  printf(g->pp.size > 1 ? ", pp %d" : "", g->pp.size);
+  print_axis("cp", g->cp.size);
+  print_axis("ep", g->ep.size);
+  print_axis("pp", g->pp.size);
   printf("), %d threads each\n", r->n_threads);
   if (g->pp.size > 1)
     print_cut(&r->model.plan);
