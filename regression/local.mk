@@ -30,6 +30,7 @@ EXTRA_DIST += \
   regression/layouts.sh \
   regression/lib.sh \
   regression/list \
+  regression/matrix.sh \
   regression/mpi-run \
   regression/oracle.sh \
   regression/plan.sh \

@@ -272,6 +272,8 @@ run_steps(hy_train *r)
     hy_step_meter_print_sent(&r->meter, r->grid);
     hy_print_taken(r->base_mem, r->grid);
   }
+  if (!err && r->step == r->first_step && r->deck->ckpt.save_every)
+    err = hy_train_save_last(r);
   if (!err)
     err = hy_train_save_wait(r);
   if (!err)

@@ -1,8 +1,10 @@
 /* train_save.c: when and where a training saves, at once or beside its steps.
  */
 #include "job/train_setup.h"
+#include "base/file.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 
 static hy_ckpt_state *
 state_of(hy_train *r)
@@ -58,6 +60,20 @@ hy_train_write(hy_train *r, const char *dir, int keep)
     return err;
   return hy_ckpt_write(dir, &r->model.params, r->trainer.opt.m,
                        r->trainer.opt.v, state_of(r), r->deck, r->grid, keep);
+}
+
+int
+hy_train_save_last(hy_train *r)
+{
+  char *name = hy_asprintf("step_%07lld.h5", (long long)r->step), *path;
+  int there;
+
+  path = hy_path_join(r->deck->job.dir, name);
+  there = hy_path_exists(path);
+  free(path);
+  free(name);
+  hy_bcast(&r->grid->world, &there, sizeof there, 0);
+  return there ? 0 : hy_train_save(r);
 }
 
 int

@@ -48,6 +48,9 @@ void hy_train_free(hy_train *r);
  *  the one under way has ended. Collective. \return as hy_ckpt_write, also for
  *  the one before. */
 int hy_train_save(hy_train *r);
+/** The same, if job.dir has no checkpoint of this step yet: of a run that has
+ * no step left to do and was resumed from elsewhere. */
+int hy_train_save_last(hy_train *r);
 /** At a border between steps: let the save under way go on; or wait for its
  *  end. Collective. \return 0, or why it failed. */
 int hy_train_save_go_on(hy_train *r);
