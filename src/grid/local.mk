@@ -9,7 +9,7 @@ src_libhymn_a_SOURCES += \
   src/grid/watch_node.c src/grid/watch_table.c
 
 hymn_unit_tests += src/grid/test_comm_mpi
-src_grid_test_comm_mpi_SOURCES = src/grid/test_comm_mpi.c
+src_grid_test_comm_mpi_SOURCES = src/grid/test_comm_mpi.c src/grid/test_mpi.h
 src_grid_test_comm_mpi_LDADD = $(HYMN_TEST_LIBS)
 
 # its own collectives, cut into pieces of 40 bytes

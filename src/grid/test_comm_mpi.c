@@ -5,6 +5,7 @@
 #include "grid/threads.h"
 #include "base/err.h"
 #include "base/rng.h"
+#include "grid/test_mpi.h"
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -192,21 +193,10 @@ test_threads(void **state)
   free(d);
 }
 
-int
-main(int argc, char **argv)
-{
-  const struct CMUnitTest test[] = {
-      cmocka_unit_test(test_sum_f32), cmocka_unit_test(test_sum_small),
-      cmocka_unit_test(test_bcast),   cmocka_unit_test(test_agree),
-      cmocka_unit_test(test_grid),    cmocka_unit_test(test_share),
-      cmocka_unit_test(test_threads)};
-  int failed;
+static const struct CMUnitTest test[] = {
+    cmocka_unit_test(test_sum_f32), cmocka_unit_test(test_sum_small),
+    cmocka_unit_test(test_bcast),   cmocka_unit_test(test_agree),
+    cmocka_unit_test(test_grid),    cmocka_unit_test(test_share),
+    cmocka_unit_test(test_threads)};
 
-  MPI_Init(&argc, &argv);
-  world = hy_comm_of(MPI_COMM_WORLD);
-  failed = cmocka_run_group_tests(test, NULL, NULL);
-  if (failed) /* the other ranks may wait in a collective */
-    MPI_Abort(MPI_COMM_WORLD, 1);
-  MPI_Finalize();
-  return failed;
-}
+TEST_MPI_MAIN(test)

@@ -5,6 +5,7 @@
 #include "model/pipe.h"
 #include "model/test_tiny.h"
 #include "optim/bucket.h"
+#include "grid/test_mpi.h"
 
 enum { LEN = 24, TAPS = 4 };
 
@@ -295,17 +296,6 @@ test_table(void **state)
     }
 }
 
-int
-main(int argc, char **argv)
-{
-  const struct CMUnitTest test[] = {cmocka_unit_test(test_table)};
-  int failed;
+static const struct CMUnitTest test[] = {cmocka_unit_test(test_table)};
 
-  MPI_Init(&argc, &argv);
-  world = hy_comm_of(MPI_COMM_WORLD);
-  failed = cmocka_run_group_tests(test, NULL, NULL);
-  if (failed) /* the other ranks may wait in a collective */
-    MPI_Abort(MPI_COMM_WORLD, 1);
-  MPI_Finalize();
-  return failed;
-}
+TEST_MPI_MAIN(test)

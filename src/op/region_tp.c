@@ -36,20 +36,6 @@ sliced(const hy_ctx *c)
   return c->grid->sp && !c->seg;
 }
 
-static hy_cost
-no_cost(const hy_rec *r)
-{
-  (void)r;
-  return (hy_cost){0, 0, 0};
-}
-
-static void
-nothing(hy_ctx *c, hy_rec *r)
-{
-  (void)c;
-  (void)r;
-}
-
 /* beta dx + dy, row by row. */
 static void
 add_rows(hy_rec *r, const float *dy)
@@ -99,13 +85,11 @@ leave_tp_fwd(hy_ctx *c, hy_rec *r)
   sum_rows(r, hy_f32(r->out[0]));
 }
 
-static const hy_op op_enter_tp = {"enter_tp", nothing, enter_tp_bwd, no_cost,
-                                  1};
-static const hy_op op_leave_tp = {"leave_tp", leave_tp_fwd, copy_grad, no_cost,
-                                  1};
+static const hy_op op_enter_tp = {"enter_tp", NULL, enter_tp_bwd, NULL, 1};
+static const hy_op op_leave_tp = {"leave_tp", leave_tp_fwd, copy_grad, NULL, 1};
 
-static const hy_op op_sum_near = {"sum_near", leave_tp_fwd, enter_tp_bwd,
-                                  no_cost, 1};
+static const hy_op op_sum_near = {"sum_near", leave_tp_fwd, enter_tp_bwd, NULL,
+                                  1};
 
 /* ---- slices of the tokens ----------------------------------------------- */
 
@@ -200,13 +184,13 @@ slice_bwd(hy_ctx *c, hy_rec *r)
     add_rows(r, all);
 }
 
-static const hy_op op_enter_sp = {"enter_sp", gather_fwd, enter_sp_bwd, no_cost,
+static const hy_op op_enter_sp = {"enter_sp", gather_fwd, enter_sp_bwd, NULL,
                                   1};
-static const hy_op op_leave_sp = {"leave_sp", leave_sp_fwd, leave_sp_bwd,
-                                  no_cost, 1};
-static const hy_op op_slice_tp = {"slice_tp", nothing, slice_bwd, no_cost, 1};
-static const hy_op op_unslice_tp = {"unslice_tp", gather_fwd, gather_bwd,
-                                    no_cost, 1};
+static const hy_op op_leave_sp = {"leave_sp", leave_sp_fwd, leave_sp_bwd, NULL,
+                                  1};
+static const hy_op op_slice_tp = {"slice_tp", NULL, slice_bwd, NULL, 1};
+static const hy_op op_unslice_tp = {"unslice_tp", gather_fwd, gather_bwd, NULL,
+                                    1};
 
 /* ---- the calls ---------------------------------------------------------- */
 

@@ -4,20 +4,6 @@
 #include <math.h>
 #include <string.h>
 
-static hy_cost
-no_cost(const hy_rec *r)
-{
-  (void)r;
-  return (hy_cost){0, 0, 0};
-}
-
-static void
-nothing(hy_ctx *c, hy_rec *r)
-{
-  (void)c;
-  (void)r;
-}
-
 /* Row t of each rank (n floats apart) to the row of the whole vocabulary, in
  * rank order. */
 static void
@@ -78,10 +64,10 @@ gather_cols_fwd(hy_ctx *c, hy_rec *r)
   }
 }
 
-static const hy_op op_share_stat = {"share_stat", share_stat_fwd, nothing,
-                                    no_cost, 1};
-static const hy_op op_gather_cols = {"gather_cols", gather_cols_fwd, nothing,
-                                     no_cost, 1};
+static const hy_op op_share_stat = {"share_stat", share_stat_fwd, NULL, NULL,
+                                    1};
+static const hy_op op_gather_cols = {"gather_cols", gather_cols_fwd, NULL, NULL,
+                                     1};
 
 /* Rank r gives `rows` times the columns n r / size .. n (r + 1) / size - 1. */
 static hy_rec *

@@ -257,7 +257,7 @@ run_body(hy_ctx *c, hy_rec *r, void (*body)(hy_ctx *, hy_rec *), int backward)
   size_t mark = a->used, bytes = scratch_bytes(c, r, backward);
 
   r->scratch = bytes ? hy_arena_get(a, bytes) : NULL;
-  if (!c->be->dry || r->op->counts)
+  if (body && (!c->be->dry || r->op->counts))
     body(c, r);
   hy_arena_release(a, mark);
 }

@@ -30,6 +30,7 @@ typedef struct {
 
 typedef struct {
   const char *name;
+  /* Bodies of a region that has nothing to do in one direction are NULL. */
   void (*fwd)(hy_ctx *, hy_rec *);
   /* For each i with in[i]->grad: grad = beta[i] * grad + contribution.
    * NULL grad: skip that product. out[]->grad is read only. */

@@ -2,6 +2,7 @@
  * same ops on whole rows: outputs, all gradients, and the bytes sent. */
 #include "cpu/test_op.h"
 #include "op/region.h"
+#include "grid/test_mpi.h"
 
 enum { HEADS = 4, D_HEAD = 3, GROUPS = 2, D_STATE = 5, TAPS = 4 };
 enum { INNER = HEADS * D_HEAD, STATE = GROUPS * D_STATE };
@@ -301,20 +302,9 @@ test_bytes(void **state)
   assert_true(check((int)cp, 1, 256, documents((int)cp, 1, 256, 1)) == 0.0);
 }
 
-int
-main(int argc, char **argv)
-{
-  const struct CMUnitTest test[] = {
-      cmocka_unit_test(test_documents),
-      cmocka_unit_test(test_bytes),
-  };
-  int failed;
+static const struct CMUnitTest test[] = {
+    cmocka_unit_test(test_documents),
+    cmocka_unit_test(test_bytes),
+};
 
-  MPI_Init(&argc, &argv);
-  world = hy_comm_of(MPI_COMM_WORLD);
-  failed = cmocka_run_group_tests(test, NULL, NULL);
-  if (failed) /* the other ranks may wait in a collective */
-    MPI_Abort(MPI_COMM_WORLD, 1);
-  MPI_Finalize();
-  return failed;
-}
+TEST_MPI_MAIN(test)

@@ -5,6 +5,7 @@
 #include "data/cut.h"
 #include "op/region.h"
 #include "optim/bucket.h"
+#include "grid/test_mpi.h"
 
 enum { E = 8, D = 6, F = 5, MOST = 9 };
 enum { RANDOM, ONE_RANK, LAST_RANK, BY_TURNS, N_KINDS };
@@ -382,21 +383,10 @@ test_models(void **state)
     check_model(all[i]);
 }
 
-int
-main(int argc, char **argv)
-{
-  const struct CMUnitTest test[] = {
-      cmocka_unit_test(test_routings),
-      cmocka_unit_test(test_expected),
-      cmocka_unit_test(test_models),
-  };
-  int failed;
+static const struct CMUnitTest test[] = {
+    cmocka_unit_test(test_routings),
+    cmocka_unit_test(test_expected),
+    cmocka_unit_test(test_models),
+};
 
-  MPI_Init(&argc, &argv);
-  world = hy_comm_of(MPI_COMM_WORLD);
-  failed = cmocka_run_group_tests(test, NULL, NULL);
-  if (failed) /* the other ranks may wait in a collective */
-    MPI_Abort(MPI_COMM_WORLD, 1);
-  MPI_Finalize();
-  return failed;
-}
+TEST_MPI_MAIN(test)

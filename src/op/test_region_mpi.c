@@ -2,6 +2,7 @@
  * Every parameter is listed with the axes on which its gradient is a part. */
 #include "model/test_tiny.h"
 #include "optim/bucket.h"
+#include "grid/test_mpi.h"
 
 enum { ROWS = 4, LEN = 11 };
 
@@ -157,22 +158,11 @@ test_buckets(void **state)
   test_release();
 }
 
-int
-main(int argc, char **argv)
-{
-  const struct CMUnitTest test[] = {
-      cmocka_unit_test(test_tp),
-      cmocka_unit_test(test_dp),
-      cmocka_unit_test(test_bits),
-      cmocka_unit_test(test_buckets),
-  };
-  int failed;
+static const struct CMUnitTest test[] = {
+    cmocka_unit_test(test_tp),
+    cmocka_unit_test(test_dp),
+    cmocka_unit_test(test_bits),
+    cmocka_unit_test(test_buckets),
+};
 
-  MPI_Init(&argc, &argv);
-  world = hy_comm_of(MPI_COMM_WORLD);
-  failed = cmocka_run_group_tests(test, NULL, NULL);
-  if (failed) /* the other ranks may wait in a collective */
-    MPI_Abort(MPI_COMM_WORLD, 1);
-  MPI_Finalize();
-  return failed;
-}
+TEST_MPI_MAIN(test)

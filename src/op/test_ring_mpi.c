@@ -7,6 +7,7 @@
 #include "grid/grid.h"
 #include "grid/meter.h"
 #include "op/region.h"
+#include "grid/test_mpi.h"
 
 enum { HEADS = 4, KV = 2, D = 5, MAX_ROWS = 3 };
 
@@ -230,17 +231,6 @@ test_ring(void **state)
   }
 }
 
-int
-main(int argc, char **argv)
-{
-  const struct CMUnitTest test[] = {cmocka_unit_test(test_ring)};
-  int failed;
+static const struct CMUnitTest test[] = {cmocka_unit_test(test_ring)};
 
-  MPI_Init(&argc, &argv);
-  world = hy_comm_of(MPI_COMM_WORLD);
-  failed = cmocka_run_group_tests(test, NULL, NULL);
-  if (failed) /* the other ranks may wait in a collective */
-    MPI_Abort(MPI_COMM_WORLD, 1);
-  MPI_Finalize();
-  return failed;
-}
+TEST_MPI_MAIN(test)
