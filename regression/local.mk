@@ -19,6 +19,7 @@ EXTRA_DIST += \
   regression/decks/mlp.nml \
   regression/decks/prepare.nml \
   regression/decks/table.nml \
+  regression/decks/states.nml \
   regression/decks/text.nml \
   regression/decks/tune.nml \
   regression/faults.sh \

@@ -55,4 +55,17 @@ done
 test_that '--inspect shows the layout' \
   [ "$("$hymn" --inspect all/step_0000004.h5 | sed -n 's/^layout *//p')" = \
     'tp=2 sp=1 ep=2 cp=1 dp=2 pp=2 zero=3 pp_cut=3,1' ]
+
+# memory that the model takes on the fullest rank, in MiB, and as planned
+for z in 0 3; do
+  need 4 "$here/decks/states.nml" job.dir=states.$z optim.zero=$z
+  sed -n 's/^memory taken since.* at most \([0-9.]*\) MiB.*/\1/p' out >taken.$z
+  "$hymn" --dry-run "$here/decks/states.nml" optim.zero=$z grid.n_ranks=4 |
+    awk '$1 == "sum" { print $2 / 1048576; exit }' >planned.$z
+  test_that "optim.zero=$z: $(cat taken.$z) MiB, planned $(cat planned.$z)" \
+    awk -v a="$(cat taken.$z)" -v b="$(cat planned.$z)" \
+    'BEGIN { exit !(a > 0 && b / a > 0.95 && b / a < 1.05) }'
+done
+test_that 'zero 3 on 4 ranks: at most a third of zero 0' \
+  awk -v a="$(cat taken.3)" -v b="$(cat taken.0)" 'BEGIN { exit !(3 * a <= b) }'
 finish
