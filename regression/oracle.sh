@@ -73,6 +73,11 @@ one_case mtp "$cases/mtp" 3 grid.pp=3
 one_case hybrid "$cases/hybrid" 4 grid.pp=4
 one_case hybrid "$cases/hybrid" 3 grid.pp=3 grid.pp_cut=1,1,5
 
+# states shared out among replicas
+one_case train "$cases/train" 2 optim.zero=1
+one_case train "$cases/train" 4 optim.zero=3
+one_case train "$cases/train" 4 optim.zero=3 grid.tp=2 grid.sp=.true. grid.ep=2
+
 # rows cut over cp, alone and with every other axis
 for case in attn_mlp mamba_only real_dims latent_moe hybrid hybrid_packed mtp \
   train decode; do

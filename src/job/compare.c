@@ -63,6 +63,12 @@ set_depths(hy_deck *d, const hy_case *k, int file)
            k->file[file].repeated ? ".true." : ".false.");
 }
 
+static const char *
+kind_of(const hy_case *c, const hy_st *expected)
+{
+  return c->kind[0] ? c->kind : hy_case_kind_of(expected);
+}
+
 static int
 run_kind(hy_compare *k, const char *kind, hy_bag *bag)
 {
@@ -102,7 +108,11 @@ run_file(hy_deck *d, const hy_grid *grid, const hy_case *c, int file,
   if (!err)
     err = hy_source_resolve(d, &grid->world);
   if (!err)
-    err = hy_agree(&grid->world, hy_model_new(&model, &d->model, grid, 1));
+    err = hy_agree(&grid->world,
+                   hy_model_new_zero(&model, &d->model, grid,
+                                     strcmp(kind_of(c, expected), "train")
+                                         ? 0 /* layers run without a trainer */
+                                         : (int)d->optim.zero));
   if (!err)
     err = hy_model_recompute(&model, d->optim.recompute);
   if (!err)
@@ -111,9 +121,7 @@ run_file(hy_deck *d, const hy_grid *grid, const hy_case *c, int file,
     k.expected = expected;
     hy_compare_params(&start, "", &model.params, model.params.w);
     hy_bag_gather(&start, &grid->world);
-    err = hy_agree(
-        &grid->world,
-        run_kind(&k, c->kind[0] ? c->kind : hy_case_kind_of(expected), &bag));
+    err = hy_agree(&grid->world, run_kind(&k, kind_of(c, expected), &bag));
   }
   if (!err && grid->world.rank == 0)
     hy_check(expected, &bag, &rules, v);
