@@ -6,17 +6,16 @@
 #define T 1e12
 #define G 1e9
 
-/* Of a link or a memory this share is reached:
- * long messages, as usual figures of such machines go. */
+/* Long messages reach about this share of a link. */
 static const double link_share = 0.8;
 
 /* Sources: data sheets of the maker. A100 80GB SXM; H100 SXM (NVLink 4: 900
  * GB/s both ways); H200 SXM; DGX B200 (NVLink 5: 1800 GB/s both ways); GB200
  * NVL72 (a rack of 72 is one NVLink domain). Between nodes one link for each
  * device: 200 Gbit/s InfiniBand HDR (A100), 400 Gbit/s NDR. Latencies are
- * round figures of collectives over such links. The row of the CPU is that of
- * one core of a server with AVX-512 as measured with OpenBLAS products and
- * copies in memory. */
+ * round figures of collectives over such links. The row of the CPU is one core
+ * of a server with AVX-512: OpenBLAS products as measured, round figures for
+ * its share of the memory's rate and for messages in shared memory. */
 static const hy_machine table[] = {
     {"a100x8", 312 * T, 19.5 * T, 80 * G, 2.039 * T, 8, 300 * G, 5e-6, 25 * G,
      15e-6},
