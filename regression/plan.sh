@@ -83,12 +83,13 @@ truth() {
   n=$1
   shift
   set -- job.kind="$kind" data.train=mock optim.n_steps=1 log.plot=.false. \
+    data.global_batch=4 optim.zero=0 \
     job.dir=run ckpt.save_every=0 "$@"
   need 1 --dry-run "$top/input/bench-scaling.nml" grid.n_ranks="$n" "$@"
   said out >said
   need "$n" "$top/input/bench-scaling.nml" "$@"
   measured out >measured
-  shift 6
+  shift 8
   name="$kind on $n ranks${1:+, $*}"
   if text=$(awk '
     FNR == NR { said[$1] = $2; next }
