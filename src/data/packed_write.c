@@ -225,7 +225,7 @@ sum_all(slab s[HY_PK_N], const hy_comm *comm)
     s[i].sum = s[i].n ? hy_checksum(s[i].data, (size_t)s[i].n * words,
                                     (uint64_t)s[i].first * words)
                       : 0;
-    MPI_Allreduce(MPI_IN_PLACE, &s[i].sum, 1, MPI_UINT64_T, MPI_SUM, comm->mpi);
+    hy_sum_i64(comm, (int64_t *)&s[i].sum, 1); /* modulo 2^64 */
   }
 }
 

@@ -100,6 +100,23 @@ unite(hy_bag *b, const hy_comm *comm)
   free(at);
 }
 
+static void
+sum_ids(int32_t *id, int64_t n, const hy_comm *comm)
+{
+  enum { FEW = 4096 };
+  int64_t wide[FEW];
+
+  for (int64_t at = 0; at < n; at += FEW) {
+    int m = (int)(n - at < FEW ? n - at : FEW);
+
+    for (int i = 0; i < m; i++)
+      wide[i] = id[at + i];
+    hy_sum_i64(comm, wide, m);
+    for (int i = 0; i < m; i++)
+      id[at + i] = (int32_t)wide[i];
+  }
+}
+
 void
 hy_bag_gather(hy_bag *b, const hy_comm *comm)
 {
@@ -108,13 +125,15 @@ hy_bag_gather(hy_bag *b, const hy_comm *comm)
   unite(b, comm);
   for (int i = 0; i < b->n; i++) {
     hy_bag_item *it = &b->item[i];
+    float *scratch;
 
-    if (it->is_id)
-      MPI_Allreduce(MPI_IN_PLACE, it->i, (int)it->n, MPI_INT32_T, MPI_SUM,
-                    comm->mpi);
-    else
-      MPI_Allreduce(MPI_IN_PLACE, it->f, (int)it->n, MPI_FLOAT, MPI_SUM,
-                    comm->mpi);
+    if (it->is_id) {
+      sum_ids(it->i, it->n, comm);
+      continue;
+    }
+    scratch = hy_malloc((size_t)it->n * sizeof *scratch);
+    hy_sum_f32(comm, it->f, scratch, (size_t)it->n);
+    free(scratch);
   }
 }
 
