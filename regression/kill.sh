@@ -42,7 +42,10 @@ begun() { # RANKS: every rank has a process
 # pid_of RANK, and that of the launcher: mpi-run replaces itself by timeout,
 # which starts it.
 pid_of() { cat "pid.$1"; }
-pid_of_launcher() { ps -o pid= --ppid $job | tr -d ' '; }
+pid_of_launcher() {
+  grep -ls "^PPid:[[:space:]]*$job\$" /proc/[0-9]*/status |
+    sed 's|^/proc/\([0-9]*\)/.*|\1|'
+}
 
 now_ms() { echo $(($(date +%s%N) / 1000000)); }
 

@@ -152,6 +152,7 @@ hy_params_point(hy_params *p, float *w, float *g)
     size_t at = own ? r->own_at : r->at;
 
     r->t.want = trained && g;
+    r->t.param = 1;
     if (own && p->group[r->group].comm->size > 1)
       continue;
     r->t.data = w + at;

@@ -265,8 +265,8 @@ acquire(void *arg, int id, int backward)
 
   if (u->p->zero != 3 || un->n == 0)
     return;
-  if (!backward)
-    sum_finish(u); /* of the micro-batch before */
+  if (!backward || u->sum.unit == id) /* of the micro-batch before */
+    sum_finish(u);
   b = gather(u, id);
   if (b->ahead) {
     b->ahead = 0;

@@ -386,6 +386,8 @@ want_grad(hy_ctx *c, hy_rec *r, int i)
 
   if (!t->want)
     return;
+  if (!own->grad && own->param)
+    hy_die(HY_EBUG, "backward: a weight's gradient has no place; report this");
   if (!own->grad)
     own->grad = grad_room(&c->turn[c->cur], own);
   if (t->base) { /* other columns come from other records: start from zero */

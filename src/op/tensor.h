@@ -21,6 +21,7 @@ struct hy_tensor {
   struct hy_rec *remake; /* its memory is lent: backward has to call this
                             record's forward again before it reads data */
   unsigned char want;    /* a gradient is wanted */
+  unsigned char param;   /* of a model: the gradient's place is given */
   unsigned char has;     /* grad holds a value (else the next write replaces) */
 };
 

@@ -207,6 +207,10 @@ test_axes(void **state)
   for (size_t i = 0; i < sizeof layout / sizeof *layout; i++)
     if (world.size % 2 == 0)
       check("ME*-/*E", i % 2 == 0, layout[i], 2);
+  /* experts alone have replicas: a stage where one unit is gathered, backward
+   * of two micro-batches in a row */
+  if (world.size == 4)
+    check("ME*-", 0, (hy_deck_grid){.tp = 2, .ep = 1, .cp = 1, .pp = 2}, 3);
 }
 
 /* A level that is not there. */
