@@ -1,5 +1,5 @@
 #!/bin/sh
-# layouts.sh: the lines of the file `layouts`. Each trains decks/table.nml and
+# layouts.sh: the lines of the file `list-layouts`. Each trains decks/table.nml and
 # has to give the history (a relative bound a column) and the final weights
 # (rms error over rms movement) of one rank. Two reference cases have to hold
 # under it too: packed rows, whose expected numbers, gradients included, are
@@ -75,5 +75,5 @@ while IFS='|' read -r n overrides; do
   esac
   # shellcheck disable=SC2086 # words on purpose
   one_layout "${n% }" $overrides
-done <"$here/layouts"
+done <"$here/list-layouts"
 finish

@@ -27,7 +27,7 @@ EXTRA_DIST += \
   regression/fixtures/books.jsonl \
   regression/fixtures/play.txt \
   regression/kill.sh \
-  regression/layouts \
+  regression/list-layouts \
   regression/layouts.sh \
   regression/lib.sh \
   regression/list \
