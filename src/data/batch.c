@@ -179,22 +179,12 @@ hy_loader_micro(hy_loader *l, int64_t i, hy_batch *b)
 /* ---- new ---- */
 
 static void
-get_buffers(hy_loader *l)
+get_buffers(hy_loader *l, int n_ahead)
 {
-  size_t n = (size_t)(l->micro_batch * l->seq_len);
-  hy_batch *b = &l->b;
-
-  b->seq_len = l->seq_len;
-  b->token = hy_calloc(n, sizeof *b->token);
-  b->target = hy_calloc(n, sizeof *b->target);
-  b->weight = hy_calloc(n, sizeof *b->weight);
-  b->seq_start = hy_calloc(n, sizeof *b->seq_start);
-  b->pad = hy_calloc(n, sizeof *b->pad);
-  for (int k = 0; k < b->n_ahead; k++) {
-    b->ahead[k].token = hy_calloc(n, sizeof *b->ahead[k].token);
-    b->ahead[k].target = hy_calloc(n, sizeof *b->ahead[k].target);
-    b->ahead[k].weight = hy_calloc(n, sizeof *b->ahead[k].weight);
-  }
+  l->b.seq_len = l->seq_len;
+  l->b.n_ahead = n_ahead;
+  l->b.n_tokens = l->micro_batch * l->seq_len;
+  hy_batch_columns(&l->b);
 }
 
 /* The sizes must agree with each other; the same on every rank. */
@@ -241,7 +231,6 @@ hy_loader_new(hy_loader **out, const char *source, const hy_deck_data *d,
   l->global_batch = d->global_batch;
   l->micro_batch = d->micro_batch;
   l->shuffle = d->shuffle;
-  l->b.n_ahead = n_ahead;
   if (!*source)
     err = hy_fail(HY_EDECK, "data.train, data.valid: not set; give a packed "
                             "file made by the job prepare, or 'mock'");
@@ -260,7 +249,7 @@ hy_loader_new(hy_loader **out, const char *source, const hy_deck_data *d,
   }
   most = (l->global_batch + dp->size - 1) / dp->size;
   l->n_micro = (most + l->micro_batch - 1) / l->micro_batch;
-  get_buffers(l);
+  get_buffers(l, n_ahead);
   *out = l;
   return HY_OK;
 }
@@ -272,16 +261,7 @@ hy_loader_free(hy_loader *l)
     return;
   hy_packed_free(l->p);
   hy_cut_free(l->cut);
-  free(l->b.token);
-  free(l->b.target);
-  free(l->b.weight);
-  free(l->b.seq_start);
-  free(l->b.pad);
-  for (int k = 0; k < HY_AHEAD_MAX; k++) {
-    free(l->b.ahead[k].token);
-    free(l->b.ahead[k].target);
-    free(l->b.ahead[k].weight);
-  }
+  hy_batch_columns_free(&l->b);
   free(l);
 }
 

@@ -148,23 +148,15 @@ static void
 new_columns(hy_cut *c, int64_t n_rows, int n_ahead)
 {
   const hy_cut_layout *l = &c->layout;
-  size_t n = (size_t)(n_rows * hy_cut_tokens(c->seq_len, l->cp, l->rank));
   hy_batch *b = &c->b;
 
   c->span = hy_calloc((size_t)(2 * n_rows) + 1, sizeof *c->span);
   c->row_start =
       hy_calloc((size_t)(2 * l->cp * n_rows) + 1, sizeof *c->row_start);
-  b->token = hy_calloc(n, sizeof *b->token);
-  b->target = hy_calloc(n, sizeof *b->target);
-  b->weight = hy_calloc(n, sizeof *b->weight);
-  b->seq_start = hy_calloc(n, sizeof *b->seq_start);
-  b->pad = hy_calloc(n, sizeof *b->pad);
-  b->doc = hy_calloc(n, sizeof *b->doc);
-  for (int k = 0; k < n_ahead; k++) {
-    b->ahead[k].token = hy_calloc(n, sizeof *b->ahead[k].token);
-    b->ahead[k].target = hy_calloc(n, sizeof *b->ahead[k].target);
-    b->ahead[k].weight = hy_calloc(n, sizeof *b->ahead[k].weight);
-  }
+  b->n_tokens = n_rows * hy_cut_tokens(c->seq_len, l->cp, l->rank);
+  b->n_ahead = n_ahead;
+  hy_batch_columns(b);
+  b->doc = hy_calloc((size_t)b->n_tokens, sizeof *b->doc);
 }
 
 int
@@ -201,16 +193,7 @@ hy_cut_free(hy_cut *c)
   free(c->span);
   free(c->row_start);
   free(c->number);
-  free(c->b.token);
-  free(c->b.target);
-  free(c->b.weight);
-  free(c->b.seq_start);
-  free(c->b.pad);
+  hy_batch_columns_free(&c->b);
   free(c->b.doc);
-  for (int k = 0; k < HY_AHEAD_MAX; k++) {
-    free(c->b.ahead[k].token);
-    free(c->b.ahead[k].target);
-    free(c->b.ahead[k].weight);
-  }
   free(c);
 }

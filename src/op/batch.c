@@ -61,24 +61,16 @@ hy_cut_spans(hy_span *span, int64_t n_rows, int64_t seq_len, int cp, int rank,
 }
 
 void
-hy_batch_room(hy_batch *b, int64_t n_rows, int64_t seq_len, int cp, int cp_rank,
-              int n_ahead)
+hy_batch_columns(hy_batch *b)
 {
-  size_t n;
+  size_t n = (size_t)b->n_tokens;
 
-  *b = (hy_batch){.n_rows = n_rows, .seq_len = seq_len, .n_ahead = n_ahead};
-  b->n_tokens =
-      n_rows * (cp == 1 ? seq_len : hy_cut_tokens(seq_len, cp, cp_rank));
-  n = (size_t)b->n_tokens;
   b->token = hy_calloc(n, sizeof *b->token);
   b->target = hy_calloc(n, sizeof *b->target);
   b->weight = hy_calloc(n, sizeof *b->weight);
   b->seq_start = hy_calloc(n, sizeof *b->seq_start);
   b->pad = hy_calloc(n, sizeof *b->pad);
-  b->doc = hy_calloc(n, sizeof *b->doc);
-  b->span = hy_calloc((size_t)(2 * n_rows), sizeof *b->span);
-  b->row_start = hy_calloc((size_t)(2 * cp * n_rows), sizeof *b->row_start);
-  for (int k = 0; k < n_ahead; k++) {
+  for (int k = 0; k < b->n_ahead; k++) {
     b->ahead[k].token = hy_calloc(n, sizeof *b->token);
     b->ahead[k].target = hy_calloc(n, sizeof *b->target);
     b->ahead[k].weight = hy_calloc(n, sizeof *b->weight);
@@ -86,21 +78,40 @@ hy_batch_room(hy_batch *b, int64_t n_rows, int64_t seq_len, int cp, int cp_rank,
 }
 
 void
-hy_batch_free(hy_batch *b)
+hy_batch_columns_free(hy_batch *b)
 {
   free(b->token);
   free(b->target);
   free(b->weight);
   free(b->seq_start);
   free(b->pad);
-  free(b->doc);
-  free((void *)(uintptr_t)b->span);
-  free((void *)(uintptr_t)b->row_start);
   for (int k = 0; k < b->n_ahead; k++) {
     free(b->ahead[k].token);
     free(b->ahead[k].target);
     free(b->ahead[k].weight);
   }
+}
+
+void
+hy_batch_room(hy_batch *b, int64_t n_rows, int64_t seq_len, int cp, int cp_rank,
+              int n_ahead)
+{
+  *b = (hy_batch){.n_rows = n_rows, .seq_len = seq_len, .n_ahead = n_ahead};
+  b->n_tokens =
+      n_rows * (cp == 1 ? seq_len : hy_cut_tokens(seq_len, cp, cp_rank));
+  hy_batch_columns(b);
+  b->doc = hy_calloc((size_t)b->n_tokens, sizeof *b->doc);
+  b->span = hy_calloc((size_t)(2 * n_rows), sizeof *b->span);
+  b->row_start = hy_calloc((size_t)(2 * cp * n_rows), sizeof *b->row_start);
+}
+
+void
+hy_batch_free(hy_batch *b)
+{
+  hy_batch_columns_free(b);
+  free(b->doc);
+  free((void *)(uintptr_t)b->span);
+  free((void *)(uintptr_t)b->row_start);
   *b = (hy_batch){0};
 }
 

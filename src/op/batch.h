@@ -60,6 +60,11 @@ typedef struct {
  *  rows, before cp cuts them. */
 void hy_batch_ahead(hy_batch *b);
 
+/** Columns for b->n_tokens tokens and b->n_ahead depths (token, target, weight,
+ *  seq_start, pad, ahead), zeroed; doc, span and row_start are left alone. */
+void hy_batch_columns(hy_batch *b);
+void hy_batch_columns_free(hy_batch *b);
+
 /** Memory for a micro-batch of up to n_rows rows of seq_len tokens on this rank
  *  of cp: all columns. Free it with hy_batch_free. */
 void hy_batch_room(hy_batch *room, int64_t n_rows, int64_t seq_len, int cp,
@@ -82,6 +87,15 @@ static inline int
 hy_cut_owner(int cp, int p)
 {
   return p < cp ? p : 2 * cp - 1 - p;
+}
+
+/** Some token of piece b of row `row` sees one of piece a; 0 unless a < b. What
+ *  decides every message between pieces, on both ends alike. */
+static inline int
+hy_cut_linked(const int64_t *row_start, int64_t seq_len, int cp, int64_t row,
+              int a, int b)
+{
+  return a < b && row_start[row * 2 * cp + b] < hy_cut_at(seq_len, cp, a + 1);
 }
 
 /** Tokens of a row on one rank of grid.cp; seq_len without cp. */

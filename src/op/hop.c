@@ -1,14 +1,12 @@
 /* hop.c: who holds a piece, who hears from whom, one message each. */
 #include "op/hop.h"
 
-/* Some token of piece b sees one of piece a, a < b. If none of a, then none of
- * the pieces before a. */
+/* One document lies in both pieces, whichever of them is the earlier one. */
 static int
-linked(const hy_hop *h, int64_t row, int a, int b)
+linked(const hy_hop *h, int64_t row, int p, int q)
 {
-  int cp = h->comm->size;
-
-  return h->row_start[row * 2 * cp + b] < hy_cut_at(h->seq_len, cp, a + 1);
+  return hy_cut_linked(h->row_start, h->seq_len, h->comm->size, row,
+                       p < q ? p : q, p < q ? q : p);
 }
 
 /* Rows with a document in both of two pieces. */
@@ -18,7 +16,7 @@ n_linked(const hy_hop *h, int p, int q)
   int64_t n = 0;
 
   for (int64_t row = 0; row < h->n_rows; row++)
-    n += p < q ? linked(h, row, p, q) : linked(h, row, q, p);
+    n += linked(h, row, p, q);
   return n;
 }
 
@@ -63,7 +61,7 @@ hop_rows(const hy_hop *h, int i, int p, int q, float *out, const float *in)
   int64_t n = 0;
 
   for (int64_t row = 0; row < h->n_rows; row++) {
-    if (!(p < q ? linked(h, row, p, q) : linked(h, row, q, p)))
+    if (!linked(h, row, p, q))
       continue;
     if (out != NULL)
       h->put(h->arg, 2 * row + i, out + n * h->n_item);

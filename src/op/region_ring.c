@@ -48,7 +48,7 @@ piece_at(const ring *w, int p)
 static int
 linked(const ring *w, int64_t row, int p, int q)
 {
-  return p < q && w->b->row_start[row * w->n + q] < piece_at(w, p + 1);
+  return hy_cut_linked(w->b->row_start, w->b->seq_len, w->cp, row, p, q);
 }
 
 static int

@@ -200,37 +200,11 @@ typedef struct {
 static void
 new_columns(hy_batch *b, int64_t n_rows, int64_t seq_len, int n_ahead)
 {
-  size_t n = (size_t)(n_rows * seq_len);
-
   *b = (hy_batch){.n_rows = n_rows,
                   .seq_len = seq_len,
                   .n_tokens = n_rows * seq_len,
                   .n_ahead = n_ahead};
-  b->token = hy_calloc(n, sizeof *b->token);
-  b->target = hy_calloc(n, sizeof *b->target);
-  b->weight = hy_calloc(n, sizeof *b->weight);
-  b->seq_start = hy_calloc(n, sizeof *b->seq_start);
-  b->pad = hy_calloc(n, sizeof *b->pad);
-  for (int k = 0; k < n_ahead; k++) {
-    b->ahead[k].token = hy_calloc(n, sizeof *b->token);
-    b->ahead[k].target = hy_calloc(n, sizeof *b->target);
-    b->ahead[k].weight = hy_calloc(n, sizeof *b->weight);
-  }
-}
-
-static void
-free_columns(hy_batch *b)
-{
-  free(b->token);
-  free(b->target);
-  free(b->weight);
-  free(b->seq_start);
-  free(b->pad);
-  for (int k = 0; k < b->n_ahead; k++) {
-    free(b->ahead[k].token);
-    free(b->ahead[k].target);
-    free(b->ahead[k].weight);
-  }
+  hy_batch_columns(b);
 }
 
 /* Documents: rows, cut further where document_ids changes. Labels are not
@@ -420,6 +394,6 @@ hy_compare_forward(hy_compare *k, hy_bag *bag)
   hy_pipe_free(&pipe);
   hy_cut_free(rows.cut);
   free(rows.start);
-  free_columns(&rows.all);
+  hy_batch_columns_free(&rows.all);
   return err;
 }
