@@ -162,6 +162,25 @@ hy_arena_limited(hy_arena *a, const char *name, size_t most)
   return err;
 }
 
+int
+hy_arena_in(hy_arena *a, const char *name, size_t now, size_t most,
+            const hy_space *space)
+{
+  *a = (hy_arena){.name = name, .space = space, .limited = most > now};
+  most = (most + HY_ALIGN - 1) / HY_ALIGN * HY_ALIGN;
+  if (most == 0)
+    return HY_OK;
+  a->base = space->reserve(most);
+  if (!a->base)
+    return no_room(name, most);
+  a->size = most;
+  a->there = now ? space->commit(a->base, 0, now) : 0;
+  if (now == 0 || a->there > 0)
+    return HY_OK;
+  hy_arena_free(a);
+  return no_room(name, now);
+}
+
 void
 hy_arena_plan(hy_arena *a, const char *name)
 {
@@ -171,7 +190,9 @@ hy_arena_plan(hy_arena *a, const char *name)
 void
 hy_arena_free(hy_arena *a)
 {
-  if (a->base)
+  if (a->base && a->space)
+    a->space->release(a->base, a->size);
+  else if (a->base)
     munmap(a->base, a->size);
   *a = (hy_arena){0};
 }
@@ -197,6 +218,11 @@ hy_arena_get(hy_arena *a, size_t bytes)
            a->name, bytes, a->size - at, a->size);
   }
   a->used = at + bytes;
+  if (a->space && a->used > a->there) {
+    a->there = a->space->commit(a->base, a->there, a->used);
+    if (a->there == 0)
+      out_of_memory(a->used);
+  }
   if (a->used > a->peak)
     a->peak = a->used;
   /* A counting arena gives distinct addresses that nobody may touch. */

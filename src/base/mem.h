@@ -32,6 +32,16 @@ void hy_buf_printf(hy_buf *b, const char *fmt, ...)
 #endif
     ;
 
+/* Addresses that get memory when they are needed. */
+typedef struct {
+  /** `size` bytes of addresses, NULL: no room. */
+  void *(*reserve)(size_t size);
+  /** Put memory behind bytes [from, to) of them, or more. \return the first
+   *  byte that has none, 0: there is no memory */
+  size_t (*commit)(void *base, size_t from, size_t to);
+  void (*release)(void *base, size_t size);
+} hy_space;
+
 /** An arena hands out aligned pieces of one block and takes them back all at
  *  once. Without storage (hy_arena_plan) it only counts: the dry run walks
  *  the same program as the run and reads `peak`. */
@@ -39,6 +49,8 @@ typedef struct {
   const char *name; /* for messages */
   char *base;
   size_t size, used, peak;
+  const hy_space *space; /* NULL: of the host */
+  size_t there;          /* bytes in it that have memory behind them */
   int counting; /* no storage: addresses must not be touched */
   int limited;  /* may be needed beyond the machine's memory */
 } hy_arena;
@@ -54,6 +66,10 @@ int hy_arena_new(hy_arena *a, const char *name, size_t size);
 /** As hy_arena_new, for a worst case that is not expected: of `most` bytes no
  *  more addresses than the machine has memory. */
 int hy_arena_limited(hy_arena *a, const char *name, size_t most);
+/** An arena in other memory: addresses for `most` bytes, memory behind the
+ *  first `now` of them, behind the rest as it is used. */
+int hy_arena_in(hy_arena *a, const char *name, size_t now, size_t most,
+                const hy_space *space);
 /** An arena that counts bytes and never holds any. */
 void hy_arena_plan(hy_arena *a, const char *name);
 void hy_arena_free(hy_arena *a);

@@ -1,6 +1,7 @@
 #include "cpu/cpu.h"
 #include "base/clock.h"
 #include "cpu/cpu_attention.h"
+#include "cpu/cpu_kit.h"
 #include "cpu/cpu_ssd.h"
 #include "op/cost.h"
 #include "config.h"
@@ -156,7 +157,21 @@ static const hy_op cpu_op[] = {
 #undef HY_OP
 };
 
-const hy_backend hy_backend_cpu = {"cpu", cpu_op, 0, cpu_scratch, cpu_init};
+const hy_backend hy_backend_cpu = {.name = "cpu",
+                                   .act = HY_F32,
+                                   .ssd_chunk = CPU_SSD_CHUNK,
+                                   .op = cpu_op,
+                                   .plan = &hy_backend_plan,
+                                   .scratch = cpu_scratch,
+                                   .init = cpu_init,
+                                   .mem = &cpu_mem,
+                                   .kit = &cpu_kit};
 
 /* Shapes without storage: the CPU's program and memory, no bodies run. */
-const hy_backend hy_backend_plan = {"plan", cpu_op, 1, cpu_scratch, cpu_init};
+const hy_backend hy_backend_plan = {.name = "cpu",
+                                    .act = HY_F32,
+                                    .ssd_chunk = CPU_SSD_CHUNK,
+                                    .op = cpu_op,
+                                    .dry = 1,
+                                    .scratch = cpu_scratch,
+                                    .init = cpu_init};

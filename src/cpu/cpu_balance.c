@@ -121,7 +121,7 @@ cpu_seq_aux_fwd(hy_ctx *c, hy_rec *r)
     for (int64_t e = 0; e < n; e++) {
       a[e] *= r->attr.scale * (float)n /
               ((float)k * (float)d.n_real * (float)d.n_real);
-      a[e] /= (float)r->attr.n_docs;
+      a[e] /= (float)*r->attr.over;
       total += (double)a[e] * sum[e];
     }
   }

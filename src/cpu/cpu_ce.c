@@ -103,12 +103,14 @@ cpu_ce_bwd(hy_ctx *c, hy_rec *r)
   const hy_tensor *x = r->in[0];
   const float *lse = hy_f32(r->save[0]);
   int64_t n = hy_cols(x);
+  double over = r->attr.over ? fmax(*r->attr.over, 1) : 1;
+  float scale = (float)(r->attr.factor / over);
 
   if (!x->grad)
     return;
 #pragma omp parallel for num_threads(c->n_threads) schedule(static)
   for (int64_t t = 0; t < x->dim[0]; t++) {
-    float f = r->attr.weight[t] * r->attr.scale;
+    float f = r->attr.weight[t] * scale;
     float *z = x->grad + t * x->ld;
     int64_t target = target_of(r, t);
 

@@ -64,7 +64,7 @@ cpu_ssd_runs(const cpu_ssd *s, int64_t *run)
   int64_t n_chunks = cpu_ssd_chunks(s->n_tokens), n = 0;
 
   for (int64_t c = 0; c < n_chunks; c++)
-    if (!cpu_ssd_linked(s, c * HY_SSD_CHUNK))
+    if (!cpu_ssd_linked(s, c * CPU_SSD_CHUNK))
       run[n++] = c;
   run[n] = n_chunks;
   return n;
@@ -102,8 +102,8 @@ ssd_weights(int64_t n, const float *cb, const cpu_ssd_logs *l, float d,
             float *m)
 {
   for (int64_t t = 0; t < n; t++) {
-    const float *restrict in = cb + t * HY_SSD_CHUNK;
-    float *restrict out = m + t * HY_SSD_CHUNK;
+    const float *restrict in = cb + t * CPU_SSD_CHUNK;
+    float *restrict out = m + t * CPU_SSD_CHUNK;
     float hi = l->hi[t], lo = l->lo[t];
 
 #pragma omp simd
@@ -133,7 +133,7 @@ ssd_head(const cpu_ssd *s, const ssd_work *w, int64_t h, int64_t t0, int64_t n,
     for (int64_t t = 0; t < n; t++)
       for (int64_t p = 0; p < s->d_head; p++)
         yh[t * y->ld + p] *= l.enter[t];
-  cpu_gemm(0, 0, n, s->d_head, n, 1.0f, w->m, HY_SSD_CHUNK, xh, x->ld,
+  cpu_gemm(0, 0, n, s->d_head, n, 1.0f, w->m, CPU_SSD_CHUNK, xh, x->ld,
            enter ? 1.0f : 0.0f, yh, y->ld);
   if (leave_xw != NULL)
     for (int64_t t = 0; t < n; t++) {
@@ -155,7 +155,7 @@ ssd_piece(const cpu_ssd *s, const ssd_work *w, int64_t g, int64_t t0, int64_t n,
   const float *cg = hy_f32(c) + t0 * c->ld + g * s->d_state;
 
   cpu_gemm(0, 1, n, n, s->d_state, 1.0f, cg, c->ld, bg, b->ld, 0.0f, w->cb,
-           HY_SSD_CHUNK);
+           CPU_SSD_CHUNK);
   if (in != NULL)
     cpu_gemm(0, 1, n, s->width, s->d_state, 1.0f, cg, c->ld, in, s->d_state,
              0.0f, hy_f32(y) + t0 * y->ld + g * s->width, y->ld);
@@ -182,7 +182,7 @@ ssd_run(const cpu_ssd *s, const ssd_work *w, int64_t g, int64_t c0, int64_t c1)
   int64_t row = s->n_groups * s->n_state;
 
   for (int64_t c = c0; c < c1; c++) {
-    int64_t t0 = c * HY_SSD_CHUNK, end = t0 + HY_SSD_CHUNK;
+    int64_t t0 = c * CPU_SSD_CHUNK, end = t0 + CPU_SSD_CHUNK;
     const float *in = c > c0 ? save + c * row + g * s->n_state : NULL;
 
     end = end < s->n_tokens ? end : s->n_tokens;
@@ -244,8 +244,8 @@ ssd_segment(const cpu_ssd *s, const ssd_work *w, int64_t g, int64_t i)
     ssd_step(s, g, t0, state);
     return;
   }
-  for (; t0 < end; t0 += HY_SSD_CHUNK) {
-    int64_t n = end - t0 < HY_SSD_CHUNK ? end - t0 : HY_SSD_CHUNK;
+  for (; t0 < end; t0 += CPU_SSD_CHUNK) {
+    int64_t n = end - t0 < CPU_SSD_CHUNK ? end - t0 : CPU_SSD_CHUNK;
 
     ssd_piece(s, w, g, t0, n, state, state);
   }
@@ -255,7 +255,7 @@ ssd_segment(const cpu_ssd *s, const ssd_work *w, int64_t g, int64_t i)
 static int64_t
 ssd_work_size(int64_t width)
 {
-  return cpu_ssd_pad(2 * HY_SSD_CHUNK * HY_SSD_CHUNK + HY_SSD_CHUNK * width);
+  return cpu_ssd_pad(2 * CPU_SSD_CHUNK * CPU_SSD_CHUNK + CPU_SSD_CHUNK * width);
 }
 
 static int64_t
@@ -292,8 +292,8 @@ cpu_ssd_fwd(hy_ctx *c, hy_rec *r)
 #else
     w.cb = all;
 #endif
-    w.m = w.cb + HY_SSD_CHUNK * HY_SSD_CHUNK;
-    w.xw = w.m + HY_SSD_CHUNK * HY_SSD_CHUNK;
+    w.m = w.cb + CPU_SSD_CHUNK * CPU_SSD_CHUNK;
+    w.xw = w.m + CPU_SSD_CHUNK * CPU_SSD_CHUNK;
 #pragma omp for schedule(dynamic, 1)
     for (int64_t i = 0; i < n * s.n_groups; i++) {
       int64_t at = i / s.n_groups, g = i % s.n_groups;

@@ -5,13 +5,17 @@
 
 #include "cpu/cpu.h"
 
+/* Tokens of a chunk of the scan: products inside a chunk grow with it, states
+ * kept for backward shrink. Changes rounding only. */
+enum { CPU_SSD_CHUNK = 64 };
+
 /** Chunks of n_tokens: rows of save[0], the states (n_heads, d_head, d_state)
  *  that enter them. A chunk that starts with a document has none: its row is
  *  neither written nor read. */
 static inline int64_t
 cpu_ssd_chunks(int64_t n_tokens)
 {
-  return (n_tokens + HY_SSD_CHUNK - 1) / HY_SSD_CHUNK;
+  return (n_tokens + CPU_SSD_CHUNK - 1) / CPU_SSD_CHUNK;
 }
 
 /** Bytes of r->scratch that the bodies want. */
@@ -40,10 +44,10 @@ typedef struct {
  * differences of neighbours decide the result (facts: one float is 5e-4 off
  * after 16k tokens). */
 typedef struct {
-  float hi[HY_SSD_CHUNK], lo[HY_SSD_CHUNK];
-  float dt[HY_SSD_CHUNK];
-  float enter[HY_SSD_CHUNK]; /* exp(l[t]): what is left at t of the state in */
-  float leave[HY_SSD_CHUNK]; /* exp(l[last] - l[t]) */
+  float hi[CPU_SSD_CHUNK], lo[CPU_SSD_CHUNK];
+  float dt[CPU_SSD_CHUNK];
+  float enter[CPU_SSD_CHUNK]; /* exp(l[t]): what is left at t of the state in */
+  float leave[CPU_SSD_CHUNK]; /* exp(l[last] - l[t]) */
 } cpu_ssd_logs;
 
 cpu_ssd cpu_ssd_of(hy_rec *r);

@@ -24,7 +24,7 @@
 
 enum { X, DT, B, CC, A_LOG, D, START };
 
-#define Q HY_SSD_CHUNK
+#define Q CPU_SSD_CHUNK
 
 /* Scratch of one thread. */
 typedef struct {

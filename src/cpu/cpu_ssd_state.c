@@ -18,7 +18,7 @@
 
 enum { X, DT, B, A_LOG };
 
-#define Q HY_SSD_CHUNK
+#define Q CPU_SSD_CHUNK
 
 /* Scratch of one thread. */
 typedef struct {

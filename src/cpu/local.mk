@@ -7,6 +7,7 @@ src_libhymn_a_SOURCES += \
   src/cpu/cpu_ce.c \
   src/cpu/cpu_conv.c \
   src/cpu/cpu_exp.h \
+  src/cpu/cpu_kit.c src/cpu/cpu_kit.h \
   src/cpu/cpu_linear.c \
   src/cpu/cpu_moe.c src/cpu/cpu_moe.h \
   src/cpu/cpu_norm.c \

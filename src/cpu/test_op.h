@@ -15,10 +15,18 @@
 static void *test_block[4096];
 static int test_n_blocks;
 
+#ifdef HY_TEST_PINNED /* memory that a GPU reads as well (gpu/test_parity.c) */
+void *test_pinned(size_t bytes);
+void test_unpin(void *p);
+#else
+#define test_pinned(bytes) calloc(bytes, 1)
+#define test_unpin free
+#endif
+
 static inline void *
 test_alloc(size_t n, size_t size)
 {
-  void *p = calloc(n > 0 ? n : 1, size);
+  void *p = test_pinned((n > 0 ? n : 1) * size);
 
   assert_non_null(p);
   assert_true(test_n_blocks < 4096);
@@ -30,7 +38,7 @@ static inline void
 test_release(void)
 {
   while (test_n_blocks > 0)
-    free(test_block[--test_n_blocks]);
+    test_unpin(test_block[--test_n_blocks]);
 }
 
 /* Uniform in [-1, 1), the same everywhere (splitmix64). */
@@ -54,7 +62,7 @@ test_tensor(int64_t rows, int64_t cols, int64_t gap)
   hy_tensor *t = test_alloc(1, sizeof *t);
   int64_t n = rows * (cols + gap);
 
-  t->fmt = HY_F32;
+  t->fmt = t->gfmt = HY_F32;
   t->n_dim = 2;
   t->dim[0] = rows;
   t->dim[1] = cols;

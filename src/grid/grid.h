@@ -37,6 +37,8 @@ typedef struct {
    * the same head or group when tp has more ranks than there are heads */
   int n_near;
   hy_comm near[HY_MAX_DIVISOR];
+  const struct hy_backend *backend; /* what this rank computes on
+                                       (op/backend.h); NULL: the CPU */
   hy_meter *meter;          /* of every communicator above */
   struct hy_watcher *watch; /* of this rank, NULL without (grid/watch.h) */
   int owned;                /* communicators and meter to free */

@@ -66,6 +66,7 @@ mamba_params(hy_plan *p, const hy_cfg *cfg)
       hy_param(p, "mixer.in_proj.weight", HY_DIM(inner + conv + heads, d)), cfg,
       0, 5);
   s = hy_param(p, "mixer.conv1d.weight", HY_DIM(conv, 1, cfg->mamba_d_conv));
+  s->precise = 1;
   split_parts(s, cfg, 1, 3);
   hy_uniform(s, cfg->mamba_d_conv);
   s = hy_param(p, "mixer.conv1d.bias", HY_DIM(conv));

@@ -41,7 +41,9 @@ moe_params(hy_plan *p, const hy_cfg *cfg)
   hy_spec *s;
 
   hy_param(p, "norm.weight", HY_DIM(d));
-  hy_param(p, "mixer.gate.weight", HY_DIM(n, d))->partial |= HY_TP;
+  s = hy_param(p, "mixer.gate.weight", HY_DIM(n, d));
+  s->partial |= HY_TP;
+  s->precise = 1;
   s = hy_param(p, "mixer.gate.e_score_correction_bias", HY_DIM(n));
   s->kind = HY_STATISTIC;
   s->init = HY_INIT_ZERO;

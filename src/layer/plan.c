@@ -86,6 +86,7 @@ hy_param(hy_plan *p, const char *name, int n_dim, const int64_t *dim)
                  .init_std = (float)p->cfg->init_std,
                  .partial = HY_DP | HY_CP | HY_SP,
                  .decay = n_dim > 1,
+                 .precise = n_dim == 1,
                  .layer = p->current,
                  .unit_id = p->current >= 0 ? HY_UNIT_LAYER + (int)p->current
                                             : p->unit};

@@ -52,6 +52,7 @@ typedef struct {
   float init_std;
   int decay;     /* weight decay applies */
   int keep_fp32; /* fp32 also in bf16 weight folders */
+  int precise;   /* computed with in fp32 whatever the activations are */
   int64_t layer; /* flat layer index; -1: embedding, final norm, head */
   int unit_id;   /* parameters gathered and reduced together: HY_UNIT_* or
                     HY_UNIT_LAYER + layer */

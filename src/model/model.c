@@ -152,7 +152,7 @@ stage_input(hy_ctx *c, const hy_model *m)
   if (c->grid->pp.rank > 0)
     return c->pipe.in = hy_from(c, c->pipe.from, rows, m->cfg->d_model);
   hy_layer_begin(c, -1, HY_UNIT_EMBED, HY_UNIT_NONE);
-  x = embed(c, m, b->token);
+  x = embed(c, m, hy_columns(c)->token);
   hy_watch(c, "hidden.embed", x, 0);
   return x;
 }
@@ -199,7 +199,7 @@ predict_depth(hy_ctx *c, const hy_model *m, int k, hy_tensor *h)
 
   c->depth = k;
   hy_layer_begin(c, -1, HY_UNIT_EMBED, HY_UNIT_MTP + block);
-  e = embed(c, m, c->batch->ahead[k - 1].token);
+  e = embed(c, m, hy_columns(c)->ahead[k - 1].token);
   e = hy_rmsnorm(c, e, m->weight[p->mtp[block].enorm], eps);
   h = hy_rmsnorm(c, h, m->weight[p->mtp[block].hnorm], eps);
   x = hy_linear(c, hy_concat(c, e, h), m->weight[p->mtp[block].eh_proj]);
@@ -213,7 +213,8 @@ predict_depth(hy_ctx *c, const hy_model *m, int k, hy_tensor *h)
 
 static void
 head_loss(hy_ctx *c, const hy_model *m, hy_tensor *h, const int32_t *target,
-          const float *weight, double scale, double *value)
+          const float *weight, double factor, const double *over,
+          double *value)
 {
   int64_t first = m->params.ref[m->plan.head].shard.global[0];
   hy_tensor *z;
@@ -224,7 +225,7 @@ head_loss(hy_ctx *c, const hy_model *m, hy_tensor *h, const int32_t *target,
   z = hy_model_logits(c, m, h);
   hy_watch(c, "logits", z, HY_TP);
   hy_ce(c, z, hy_share_stat(c, z, target, weight, first), target, weight, first,
-        (float)scale, value);
+        factor, over, value);
 }
 
 void
@@ -246,7 +247,7 @@ hy_losses_sum(hy_losses *l, const hy_grid *grid)
 void
 hy_model_loss(hy_ctx *c, const hy_model *m, int with_mtp, hy_losses *l)
 {
-  const hy_batch *b = c->batch;
+  const hy_batch *b = hy_columns(c);
   int n_depth = with_mtp ? m->plan.n_depth : 0;
   hy_tensor *h;
 
@@ -259,15 +260,15 @@ hy_model_loss(hy_ctx *c, const hy_model *m, int with_mtp, hy_losses *l)
   }
   if (n_depth)
     hy_keep(c, h); /* the head and depth 1 both read it */
-  head_loss(c, m, h, b->target, b->weight, 1 / fmax(b->n_target, 1), &l->ce);
+  head_loss(c, m, h, b->target, b->weight, 1, hy_denominator(c, HY_N_TARGET),
+            &l->ce);
   for (int k = 1; k <= n_depth; k++) {
-    double n = fmax(b->n_ahead_target[k - 1], 1);
-
     c->aux_scale = 1.0f / (float)(m->plan.n_depth / m->plan.n_mtp_block);
     h = predict_depth(c, m, k, h);
     hy_keep(c, h);
     head_loss(c, m, h, b->ahead[k - 1].target, b->ahead[k - 1].weight,
-              m->cfg->mtp_scale / (n_depth * n), &l->mtp[k - 1]);
+              m->cfg->mtp_scale / n_depth,
+              hy_denominator(c, HY_N_AHEAD + k - 1), &l->mtp[k - 1]);
   }
   c->depth = 0;
   hy_layers_end(c);

@@ -3,6 +3,7 @@
 #define HYMN_MODEL_PARAMS_H
 
 #include "layer/piece.h"
+#include "op/backend.h"
 #include "op/tensor.h"
 
 /* Which of the parameters of a unit go together: those that tp ranks repeat,
@@ -50,8 +51,11 @@ typedef struct {
   size_t n_weight; /* trained floats of a whole array */
   size_t n_own;    /* of an array of own ranges */
   size_t n_total;  /* of w: with frozen and statistics */
-  float *w;        /* the fp32 master, and the model */
+  const hy_backend *be;
+  float *w;        /* the fp32 master; in backend memory, as all below */
   float *g;        /* gradients; NULL for inference */
+  void *low;       /* matrices as the model reads them, laid out as w, in
+                      format be->act; NULL where that is fp32: w itself */
 } hy_params;
 
 /* Local elements from .. to-1 of a parameter are at `at` of a flat array. */

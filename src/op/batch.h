@@ -54,6 +54,9 @@ typedef struct {
   double n_ahead_target[HY_AHEAD_MAX];
   double n_docs; /* row-wise pieces of documents in the global batch */
   double n_real; /* tokens that are not padding */
+  /* the first of these by HY_N_TARGET, HY_N_DOCS, HY_N_AHEAD + k, where a
+   * backend has them in its memory; else NULL */
+  const double *denominator;
 } hy_batch;
 
 /** Fill ahead[0..n_ahead-1] from token, target, weight and seq_start. Of whole

@@ -1,5 +1,6 @@
 # src/op: the op table, the tape and the regions
 src_libhymn_a_SOURCES += \
+  src/op/backend.h \
   src/op/batch.c src/op/batch.h \
   src/op/cache.h \
   src/op/cost.c src/op/cost.h \
@@ -14,6 +15,7 @@ src_libhymn_a_SOURCES += \
 
 hymn_unit_tests += src/op/test_ops
 src_op_test_ops_SOURCES = src/op/test_ops.c src/op/test_ops.h \
+  src/op/test_ops_case.h \
   src/op/test_ops_balance.c src/op/test_ops_dense.c src/op/test_ops_moe.c \
   src/op/test_ops_seq.c src/op/test_ops_tp.c \
   src/cpu/test_op.h

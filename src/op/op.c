@@ -18,7 +18,7 @@ hy_linear(hy_ctx *c, hy_tensor *x, hy_tensor *w)
 {
   hy_rec *r = REC(c, linear, x, w);
 
-  hy_rec_out(c, r, x->dim[0], w->dim[0]);
+  hy_rec_out_fmt(c, r, w->fmt, x->dim[0], w->dim[0]);
   return hy_exec(c, r);
 }
 
@@ -68,6 +68,18 @@ hy_gated_rmsnorm(hy_ctx *c, hy_tensor *y, hy_tensor *z, hy_tensor *w,
   return hy_exec(c, r);
 }
 
+const double *
+hy_denominator(const hy_ctx *c, int which)
+{
+  const hy_batch *b = c->batch;
+
+  if (c->columns)
+    return c->columns->denominator + which;
+  if (which >= HY_N_AHEAD)
+    return &b->n_ahead_target[which - HY_N_AHEAD];
+  return which == HY_N_TARGET ? &b->n_target : &b->n_docs;
+}
+
 /* The last input is what comes before the tokens: with segments a cache, which
  * has no gradient and changes. */
 static void
@@ -77,9 +89,9 @@ set_before(hy_ctx *c, hy_rec *r, hy_tensor *before)
     r->n_in--;
   r->attr.seg = c->seg;
   r->attr.state[0] = before;
-  r->attr.seq_start = c->batch->seq_start;
+  r->attr.seq_start = hy_columns(c)->seq_start;
   r->attr.n_span = c->batch->n_span;
-  r->attr.span = c->batch->span;
+  r->attr.span = hy_columns(c)->span;
 }
 
 hy_tensor *
@@ -114,7 +126,10 @@ hy_relu2(hy_ctx *c, hy_tensor *x)
 hy_tensor *
 hy_softplus(hy_ctx *c, hy_tensor *x, hy_tensor *b)
 {
-  return elementwise(c, REC(c, softplus, x, b));
+  hy_rec *r = REC(c, softplus, x, b);
+
+  hy_rec_out_fmt(c, r, HY_F32, x->dim[0], hy_cols(x));
+  return hy_exec(c, r);
 }
 
 hy_tensor *
@@ -134,7 +149,7 @@ hy_sum_squares(hy_ctx *c, hy_tensor *x)
 {
   hy_rec *r = REC(c, sum_squares, x);
 
-  hy_rec_out(c, r, x->dim[0], 1);
+  hy_rec_out_fmt(c, r, HY_F32, x->dim[0], 1);
   return hy_exec(c, r);
 }
 
@@ -171,7 +186,7 @@ hy_ssd(hy_ctx *c, hy_tensor *x, hy_tensor *dt, hy_tensor *b, hy_tensor *cc,
   set_before(c, r, s0);
   hy_rec_out(c, r, n, n_heads * p);
   if (!c->seg) /* the state that enters each chunk */
-    hy_rec_save(c, r, HY_F32, (n + HY_SSD_CHUNK - 1) / HY_SSD_CHUNK,
+    hy_rec_save(c, r, HY_F32, (n + c->be->ssd_chunk - 1) / c->be->ssd_chunk,
                 n_heads * p * n_state);
   return hy_exec(c, r);
 }
@@ -185,10 +200,10 @@ hy_ssd_state(hy_ctx *c, hy_tensor *x, hy_tensor *dt, hy_tensor *b,
 
   r->attr.n_heads = n_heads;
   r->attr.n_groups = n_groups;
-  r->attr.seq_start = c->batch->seq_start;
+  r->attr.seq_start = hy_columns(c)->seq_start;
   r->attr.n_span = c->batch->n_span;
-  r->attr.span = c->batch->span;
-  hy_rec_out(c, r, c->batch->n_span, hy_cols(x) * d_state + n_heads);
+  r->attr.span = hy_columns(c)->span;
+  hy_rec_out_fmt(c, r, HY_F32, c->batch->n_span, hy_cols(x) * d_state + n_heads);
   return hy_exec(c, r);
 }
 
@@ -203,7 +218,7 @@ hy_attention(hy_ctx *c, hy_tensor *q, hy_tensor *k, hy_tensor *v,
   r->attr.n_heads = n_heads;
   r->attr.n_kv_heads = n_kv_heads;
   r->attr.seq_len = c->batch->seq_len;
-  r->attr.seq_start = c->batch->seq_start;
+  r->attr.seq_start = hy_columns(c)->seq_start;
   r->attr.seg = c->seg;
   r->attr.state[0] = kc;
   r->attr.state[1] = vc;
@@ -216,7 +231,9 @@ hy_attention(hy_ctx *c, hy_tensor *q, hy_tensor *k, hy_tensor *v,
 static const uint8_t *
 padding(const hy_ctx *c, int64_t rows)
 {
-  return c->batch->pad ? c->batch->pad + hy_token_at(c, rows) : NULL;
+  const uint8_t *pad = hy_columns(c)->pad;
+
+  return pad ? pad + hy_token_at(c, rows) : NULL;
 }
 
 hy_route
@@ -233,7 +250,7 @@ hy_router(hy_ctx *c, hy_tensor *logits, hy_tensor *bias, int64_t top_k,
   r->attr.scale = scaling;
   r->attr.pad = padding(c, n);
   r->attr.idx = hy_again_choice(c);
-  hy_rec_out(c, r, n, top_k);
+  hy_rec_out_fmt(c, r, HY_F32, n, top_k);
   hy_rec_save(c, r, HY_I32, n, top_k);     /* chosen experts */
   hy_rec_save(c, r, HY_I32, 1, n_experts); /* tokens of each */
   hy_rec_save(c, r, HY_F32, 1, 1);         /* margin */
@@ -290,7 +307,7 @@ hy_seq_count(hy_ctx *c, hy_tensor *logits, int64_t top_k, const int32_t *doc,
   r->attr.top_k = top_k;
   r->attr.doc = doc;
   r->attr.pad = padding(c, logits->dim[0]);
-  hy_rec_out(c, r, n_docs, hy_cols(logits) + 1)->want = 0;
+  hy_rec_out_fmt(c, r, HY_F32, n_docs, hy_cols(logits) + 1)->want = 0;
   return hy_exec(c, r);
 }
 
@@ -306,10 +323,10 @@ hy_seq_aux(hy_ctx *c, hy_tensor *logits, int64_t top_k, float coef,
   r->attr.top_k = top_k;
   r->attr.scale = coef;
   r->attr.token0 = hy_token_at(c, n);
-  r->attr.seq_start = c->batch->seq_start + r->attr.token0;
+  r->attr.seq_start = hy_columns(c)->seq_start + r->attr.token0;
   r->attr.pad = padding(c, n);
   r->attr.doc = cut.doc;
-  r->attr.n_docs = c->batch->n_docs;
+  r->attr.over = hy_denominator(c, HY_N_DOCS);
   r->attr.value = value;
   /* factor of P by document (in the row of its first token) and expert */
   hy_rec_save(c, r, HY_F32, n, n_experts);
@@ -325,13 +342,14 @@ hy_ce_stat(hy_ctx *c, hy_tensor *logits, const int32_t *target,
   r->attr.id = target;
   r->attr.weight = weight;
   r->attr.first_id = first;
-  hy_rec_out(c, r, logits->dim[0], HY_CE_STAT)->want = 0;
+  hy_rec_out_fmt(c, r, HY_F32, logits->dim[0], HY_CE_STAT)->want = 0;
   return hy_exec(c, r);
 }
 
 void
 hy_ce(hy_ctx *c, hy_tensor *logits, hy_tensor *stat, const int32_t *target,
-      const float *weight, int64_t first, float scale, double *value)
+      const float *weight, int64_t first, double factor, const double *over,
+      double *value)
 {
   hy_rec *r = stat ? REC(c, ce, logits, stat) : REC(c, ce, logits);
 
@@ -340,7 +358,8 @@ hy_ce(hy_ctx *c, hy_tensor *logits, hy_tensor *stat, const int32_t *target,
   r->attr.id = target;
   r->attr.weight = weight;
   r->attr.first_id = first;
-  r->attr.scale = scale;
+  r->attr.factor = factor;
+  r->attr.over = over;
   r->attr.value = value;
   hy_rec_save(c, r, HY_F32, logits->dim[0], 1); /* log-sum-exp */
   if (c->taping) /* the gradient takes the place of the logits */

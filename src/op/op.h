@@ -16,13 +16,6 @@ enum {
   HY_N_OPS
 };
 
-/* Tokens of a chunk of the scan: products inside a chunk grow with it, states
- * kept for backward shrink. Changes rounding only. */
-enum { HY_SSD_CHUNK = 64 };
-
-/** The CPU fp32 reference, and the backend of shapes without storage. */
-extern const hy_backend hy_backend_cpu, hy_backend_plan;
-
 /** y = x w'.  \param x (T, K)  \param w (N, K)  \return (T, N) */
 hy_tensor *hy_linear(hy_ctx *c, hy_tensor *x, hy_tensor *w);
 
@@ -193,12 +186,20 @@ enum { HY_CE_STAT = 4 };
 hy_tensor *hy_ce_stat(hy_ctx *c, hy_tensor *logits, const int32_t *target,
                       const float *weight, int64_t first);
 
+/* Denominators of the global batch, as fields of hy_batch. */
+enum { HY_N_TARGET, HY_N_DOCS, HY_N_AHEAD, HY_N_DENOMINATOR = HY_N_AHEAD + 8 };
+
+/** Where bodies read one of them; HY_N_AHEAD + k: n_ahead_target[k]. */
+const double *hy_denominator(const hy_ctx *c, int which);
+
 /** Cross-entropy of each row against target, times weight; the plain sum is
- *  added to *value. Its gradient, times scale, replaces the logits in place
+ *  added to *value. Its gradient, times factor / max(*over, 1), replaces the logits in place
  *  during backward, so that no second (T, vocab) array exists.
  *  \param stat   of the whole vocabulary; NULL: the logits are all of it
- *  \param first  id of the first logit */
+ *  \param first  id of the first logit
+ *  \param over   as hy_denominator gives it; NULL: 1 */
 void hy_ce(hy_ctx *c, hy_tensor *logits, hy_tensor *stat, const int32_t *target,
-           const float *weight, int64_t first, float scale, double *value);
+           const float *weight, int64_t first, double factor,
+           const double *over, double *value);
 
 #endif

@@ -35,7 +35,7 @@ hy_sum_docs(hy_ctx *c, hy_tensor *logits, int64_t top_k)
 {
   const hy_batch *b = c->batch;
   int64_t n = c->be->dry ? most_cut(c) : b->doc ? b->n_cut_docs : 0;
-  const int32_t *doc = b->doc ? b->doc + hy_token_at(c, logits->dim[0]) : NULL;
+  const int32_t *doc = b->doc ? hy_columns(c)->doc + hy_token_at(c, logits->dim[0]) : NULL;
   hy_tensor *count, *sum;
   hy_rec *r;
 

@@ -33,7 +33,7 @@ move_down(hy_ctx *c, hy_tensor old)
   hy_tensor *t = hy_new(c, old.fmt, old.dim[0], hy_cols(&old));
 
   if (!c->be->dry && t->dim[0] > 0)
-    memmove(t->data, old.data, hy_bytes(t->fmt, t->dim[0] * t->ld));
+    c->be->mem->copy(t->data, old.data, hy_bytes(t->fmt, t->dim[0] * t->ld));
   t->want = old.want;
   return t;
 }
@@ -78,13 +78,13 @@ hy_replay_back(hy_ctx *c, hy_rec *r)
   struct hy_again *a = r->attr.again;
   hy_ctx was = *c;
   int first = c->tape.n;
-  double nobody = 0;
-  hy_tensor *y;
+  hy_tensor *nobody, *y;
 
   c->count = NULL;
   c->margin = NULL;
   c->watch = NULL;
-  c->aux = a->with_aux ? &nobody : NULL;
+  nobody = hy_new(c, HY_I64, 1, 1); /* a double in backend memory */
+  c->aux = a->with_aux ? nobody->data : NULL;
   c->aux_scale = a->aux_scale;
   c->depth = a->depth;
   c->again = a;

@@ -45,17 +45,31 @@ hy_ctx_init(hy_ctx *c, const hy_backend *be, const hy_grid *grid, int n_threads,
     hy_die(HY_ERES, "%s", hy_err_text());
 }
 
+/* An arena of tensors. The worst case of a routing is not expected: memory
+ * comes as it is used. */
+static int
+reserve(const hy_ctx *c, hy_arena *a, const hy_arena *plan, int worst)
+{
+  const hy_space *space = c->be->mem->space;
+
+  if (space)
+    return hy_arena_in(a, plan->name, worst ? 0 : plan->peak, plan->peak,
+                       space);
+  return worst ? hy_arena_limited(a, plan->name, plan->peak)
+               : hy_arena_new(a, plan->name, plan->peak);
+}
+
 int
 hy_ctx_reserve(hy_ctx *c, const hy_ctx *plan)
 {
-  int (*get)(hy_arena *, const char *, size_t) =
-      plan->worst ? hy_arena_limited : hy_arena_new;
-  int err = get(&c->act, plan->act.name, plan->act.peak);
+  int err = reserve(c, &c->act, &plan->act, plan->worst);
 
   for (int i = 0; i < 2 && !err; i++)
-    err = get(&c->turn[i], plan->turn[i].name, plan->turn[i].peak);
+    err = reserve(c, &c->turn[i], &plan->turn[i], plan->worst);
   if (!err)
-    err = get(&c->host, plan->host.name, plan->host.peak);
+    err = plan->worst
+              ? hy_arena_limited(&c->host, plan->host.name, plan->host.peak)
+              : hy_arena_new(&c->host, plan->host.name, plan->host.peak);
   hy_ctx_expect(c, plan);
   c->tape.max = plan->tape.max;
   c->tape.rec = hy_malloc((size_t)c->tape.max * sizeof *c->tape.rec);
@@ -114,7 +128,7 @@ header(hy_ctx *c, hy_fmt fmt, int64_t rows, int64_t cols)
   hy_tensor *t = hy_arena_get(&c->host, sizeof *t);
 
   *t = (hy_tensor){
-      .fmt = fmt, .n_dim = 2, .dim = {rows, cols, 1, 1}, .ld = cols};
+      .fmt = fmt, .gfmt = fmt, .n_dim = 2, .dim = {rows, cols, 1, 1}, .ld = cols};
   return t;
 }
 
@@ -136,7 +150,8 @@ hy_cols_of(hy_ctx *c, hy_tensor *t, int64_t first, int64_t n)
     hy_die(HY_EBUG, "tape: a view of %s, whose memory is lent",
            t->remake->op->name);
   v->ld = t->ld;
-  v->data = (char *)t->data + hy_bytes(t->fmt, first);
+  v->gfmt = t->gfmt;
+  v->data = hy_at(t->data, t->fmt, first);
   v->base = t->base ? t->base : t;
   v->first = t->first + first;
   v->want = t->want;
@@ -151,19 +166,19 @@ hy_shrink(hy_ctx *c, const hy_tensor *t, int64_t rows)
 }
 
 hy_tensor *
-hy_from(hy_ctx *c, float *data, int64_t rows, int64_t cols)
+hy_from(hy_ctx *c, void *data, int64_t rows, int64_t cols)
 {
-  hy_tensor *t = header(c, HY_F32, rows, cols);
+  hy_tensor *t = header(c, c->be->act, rows, cols);
 
   t->data = data;
   t->want = c->taping;
   return t;
 }
 
-static float *
+static void *
 grad_room(hy_arena *a, const hy_tensor *t)
 {
-  return hy_arena_get(a, hy_bytes(HY_F32, t->dim[0] * t->ld));
+  return hy_arena_get(a, hy_bytes(t->gfmt, t->dim[0] * t->ld));
 }
 
 void
@@ -174,11 +189,11 @@ hy_keep(hy_ctx *c, hy_tensor *t)
 }
 
 /* Forward leaves the memory for gradients alone: what it lends lies there. */
-static float *
+static void *
 lend(hy_ctx *c, const hy_tensor *t)
 {
   size_t before = c->turn[c->cur].used;
-  float *p = grad_room(&c->turn[c->cur], t);
+  void *p = grad_room(&c->turn[c->cur], t);
 
   c->lent += c->turn[c->cur].used - before;
   return p;
@@ -198,7 +213,13 @@ hy_rec_new(hy_ctx *c, const hy_op *op, int n_in, hy_tensor **in)
 hy_tensor *
 hy_rec_out(hy_ctx *c, hy_rec *r, int64_t rows, int64_t cols)
 {
-  hy_tensor *t = hy_new(c, HY_F32, rows, cols);
+  return hy_rec_out_fmt(c, r, c->be->act, rows, cols);
+}
+
+hy_tensor *
+hy_rec_out_fmt(hy_ctx *c, hy_rec *r, hy_fmt fmt, int64_t rows, int64_t cols)
+{
+  hy_tensor *t = hy_new(c, fmt, rows, cols);
 
   for (int i = 0; i < r->n_in; i++)
     t->want |= r->in[i]->want;
@@ -209,11 +230,12 @@ hy_rec_out(hy_ctx *c, hy_rec *r, int64_t rows, int64_t cols)
 hy_tensor *
 hy_rec_lend(hy_ctx *c, hy_rec *r, int64_t rows, int64_t cols)
 {
+  hy_fmt fmt = r->in[0]->fmt;
   hy_tensor *t;
 
   if (!c->taping || c->again) /* nothing outlives its segment */
-    return hy_rec_out(c, r, rows, cols);
-  t = header(c, HY_F32, rows, cols);
+    return hy_rec_out_fmt(c, r, fmt, rows, cols);
+  t = header(c, fmt, rows, cols);
   t->data = lend(c, t);
   t->remake = r;
   for (int i = 0; i < r->n_in; i++)
@@ -245,7 +267,7 @@ scratch_bytes(const hy_ctx *c, const hy_rec *r, int backward)
   if (r->attr.room[0] || r->attr.room[1])
     return r->attr.room[backward];
   if (r->attr.comm)
-    return hy_bytes(HY_F32, r->in[0]->dim[0] * r->in[0]->ld);
+    return hy_bytes(r->in[0]->fmt, r->in[0]->dim[0] * r->in[0]->ld);
   return c->be->scratch(c, r, backward);
 }
 
@@ -392,8 +414,8 @@ want_grad(hy_ctx *c, hy_rec *r, int i)
     own->grad = grad_room(&c->turn[c->cur], own);
   if (t->base) { /* other columns come from other records: start from zero */
     if (!own->has && !c->be->dry)
-      memset(own->grad, 0, hy_bytes(HY_F32, own->dim[0] * own->ld));
-    t->grad = own->grad + t->first;
+      c->be->mem->zero(own->grad, hy_bytes(own->gfmt, own->dim[0] * own->ld));
+    t->grad = hy_at(own->grad, own->gfmt, t->first);
     own->has = 1;
   }
   r->beta[i] = own->has ? 1.0f : 0.0f;
@@ -486,13 +508,12 @@ void
 hy_count(hy_ctx *c, const int32_t *count, int64_t n)
 {
   if (c->count && !c->be->dry)
-    for (int64_t e = 0; e < n; e++)
-      c->count[c->layer * n + e] += count[e];
+    c->be->kit->add_counts(c->count + c->layer * n, count, n);
 }
 
 void
 hy_margin(hy_ctx *c, const float *margin)
 {
-  if (c->margin && !c->be->dry && *margin < *c->margin)
-    *c->margin = *margin;
+  if (c->margin && !c->be->dry)
+    c->be->kit->least(c->margin, margin);
 }

@@ -6,15 +6,11 @@
 #ifndef HYMN_OP_TAPE_H
 #define HYMN_OP_TAPE_H
 
-#include "base/mem.h"
-#include "grid/grid.h"
+#include "op/backend.h"
 #include "op/batch.h"
 #include "op/tensor.h"
 
 enum { HY_MAX_IN = 8, HY_MAX_OUT = 2, HY_MAX_SAVE = 6 };
-
-typedef struct hy_rec hy_rec;
-typedef struct hy_ctx hy_ctx;
 
 typedef struct {
   double fwd, bwd; /* FLOPs, multiply and add counted as two */
@@ -28,7 +24,7 @@ typedef struct {
   double flops, bytes;
 } hy_work;
 
-typedef struct {
+struct hy_op {
   const char *name;
   /* Bodies of a region that has nothing to do in one direction are NULL. */
   void (*fwd)(hy_ctx *, hy_rec *);
@@ -39,7 +35,7 @@ typedef struct {
   /* 1: the bodies talk to other ranks and are called by a dry backend too, to
    * be counted; then they make their calls and touch no data */
   int counts;
-} hy_op;
+};
 
 /* Sequences that continue from a cache (generation): segment s is the rows
  * start[s] .. start[s+1]-1 of the batch, appended to slot[s], which already
@@ -72,9 +68,12 @@ typedef struct {
   const int32_t *doc;     /* (n_tokens): cut document of each; NULL: none */
   int64_t token0;         /* of the batch, that row 0 is */
   const struct hy_travel *travel; /* of rows between ranks of experts */
-  double n_docs;
+  /* of a loss: its gradient's factor is factor / max(*over, 1); over NULL: 1.
+   * Like value, where it adds itself, *over is in backend memory */
+  double factor;
+  const double *over;
+  double *value;
   int64_t seq_len;
-  double *value; /* where a loss adds its value */
   int64_t layer;
   size_t mark;            /* of the activation arena, for layer_begin */
   int unit[2];            /* of parameters, for layer_begin; -1: none */
@@ -104,15 +103,6 @@ typedef struct {
   hy_rec **rec;
 } hy_tape;
 
-typedef struct {
-  const char *name;
-  const hy_op *op; /* by HY_OP_name */
-  int dry;         /* shapes without storage: bodies are not called */
-  /* bytes a body wants while it runs, forward (0) or backward (1) */
-  size_t (*scratch)(const hy_ctx *, const hy_rec *, int backward);
-  void (*init)(void); /* before the first body; may be called again */
-} hy_backend;
-
 /* Who gathers the parameters of a unit before they are used and takes their
  * gradients after (zero 3, reductions that overlap backward). A unit is used in
  * a segment of the tape, from one hy_layer_begin to the next. `backward` is 0
@@ -138,14 +128,16 @@ struct hy_ctx {
   hy_arena host;    /* records and tensor headers */
   int cur;          /* the arena whose turn it is */
   size_t lent;      /* bytes lent of it, in front of the next gradients */
-  const hy_batch *batch;
-  const hy_segments *seg;
+  const hy_batch *batch;    /* what the host reads of it */
+  const hy_batch *columns;  /* the same with columns in backend memory; NULL:
+                               batch's own are there */
+  const hy_segments *seg;   /* its arrays are in backend memory */
   struct hy_cache *cache;   /* generation: states by layer (op/cache.h) */
   hy_tensor *const *weight; /* parameters by spec index */
   /* what came from the pipeline stage before, where it lies, and what goes to
    * the stage behind; NULL at the ends */
   struct {
-    float *from;
+    void *from;
     hy_tensor *in, *out;
   } pipe;
   const hy_fetch *fetch; /* NULL: all parameters are always there */
@@ -161,10 +153,12 @@ struct hy_ctx {
   double sent[HY_N_AXES];
   double calls[HY_N_AXES]; /* and collectives */
   hy_work work[HY_N_WORK]; /* as cost, with what is computed again */
-  double *aux;             /* sum of the balance losses; NULL: none wanted */
+  double *aux;             /* sum of the balance losses, in backend memory;
+                              NULL: none wanted */
   float aux_scale; /* 1/depths inside a prediction block used by them all */
   int64_t *count;  /* (n_layers, n_experts) tokens routed, or NULL */
-  float *margin;   /* smallest margin of a router so far, or NULL */
+  float *margin;   /* smallest margin of a router so far, or NULL; both in
+                      backend memory */
   struct hy_again *again; /* while a piece runs again; NULL: the first time */
   int worst;       /* dry: plan for the worst routing, not the expected */
   size_t expected; /* bytes of all arenas by the plan */
@@ -173,6 +167,13 @@ struct hy_ctx {
                 unsigned axis);
   void *watch_arg;
 };
+
+/** The columns of the batch, where bodies read them. */
+static inline const hy_batch *
+hy_columns(const hy_ctx *c)
+{
+  return c->columns ? c->columns : c->batch;
+}
 
 /** A context without memory for tensors: of a dry backend it is ready to count
  *  (and has a dry copy of the grid, c->grid, with a meter of its own), of
@@ -197,8 +198,8 @@ hy_tensor *hy_cols_of(hy_ctx *c, hy_tensor *t, int64_t first, int64_t n);
 /** Keep only the first rows of t and give back the memory behind them; nothing
  *  happens when t is not the newest tensor. Nobody may read the rest again. */
 void hy_shrink(hy_ctx *c, const hy_tensor *t, int64_t rows);
-/** A tensor whose rows lie elsewhere; with its gradient wanted. */
-hy_tensor *hy_from(hy_ctx *c, float *data, int64_t rows, int64_t cols);
+/** An activation whose rows lie elsewhere; with its gradient wanted. */
+hy_tensor *hy_from(hy_ctx *c, void *data, int64_t rows, int64_t cols);
 /** A tensor that later layers read again: its gradient outlives the turn of
  *  the two arenas. Call it right after t was made. Training only. */
 void hy_keep(hy_ctx *c, hy_tensor *t);
@@ -207,8 +208,11 @@ void hy_keep(hy_ctx *c, hy_tensor *t);
  *  hy_exec. */
 hy_rec *hy_rec_new(hy_ctx *c, const hy_op *op, int n_in, hy_tensor **in);
 hy_tensor *hy_rec_out(hy_ctx *c, hy_rec *r, int64_t rows, int64_t cols);
-/** An output that only this segment reads and whose forward is cheap: its
- *  memory is lent until the segment ends, and backward makes it again. */
+/** An output in another format than activations have. */
+hy_tensor *hy_rec_out_fmt(hy_ctx *c, hy_rec *r, hy_fmt fmt, int64_t rows,
+                          int64_t cols);
+/** An output with the format of in[0] that only this segment reads and whose
+ *  forward is cheap: its memory is lent until the segment ends, and backward makes it again. */
 hy_tensor *hy_rec_lend(hy_ctx *c, hy_rec *r, int64_t rows, int64_t cols);
 /** Memory that backward reads; not kept in inference. */
 hy_tensor *hy_rec_save(hy_ctx *c, hy_rec *r, hy_fmt fmt, int64_t rows,

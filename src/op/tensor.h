@@ -4,17 +4,21 @@
 
 #include "fmt/fmt.h"
 
+#include <stdint.h>
+
 typedef struct hy_tensor hy_tensor;
 
 /* Activations are (n_tokens, features): dim[0] rows of hy_cols(t) elements,
  * rows ld elements apart. A tensor owns nothing. */
 struct hy_tensor {
   hy_fmt fmt;
+  hy_fmt gfmt; /* of the gradient: of activations as fmt, of weights fp32 */
   int n_dim;
   int64_t dim[4];
   int64_t ld; /* elements from one row to the next */
   void *data;
-  float *grad;           /* same shape and ld; NULL until backward needs it */
+  float *grad;           /* same shape and ld, numbers of gfmt; NULL until
+                            backward needs it */
   hy_tensor *base;       /* set for a view of columns: its gradient is part of
                             base's */
   int64_t first;         /* first column of that view */
@@ -34,6 +38,13 @@ hy_cols(const hy_tensor *t)
   for (int i = 1; i < t->n_dim; i++)
     n *= t->dim[i];
   return n;
+}
+
+/** Element i of the numbers at p. */
+static inline void *
+hy_at(const void *p, hy_fmt fmt, int64_t i)
+{
+  return (char *)(uintptr_t)p + hy_bytes(fmt, i);
 }
 
 static inline float *

@@ -117,7 +117,7 @@ static hy_tensor *
 call_ce(hy_ctx *c, ops_case *s, hy_tensor **in)
 {
   hy_ce(c, in[0], s->n_in > 1 ? in[1] : NULL, s->a.id, s->a.weight,
-        s->a.first_id, s->a.scale, &s->value);
+        s->a.first_id, s->a.factor, NULL, &s->value);
   return NULL;
 }
 
@@ -224,7 +224,7 @@ ce_new(int64_t T, int64_t vocab, double range, float scale)
   }
   s->a.id = id;
   s->a.weight = weight;
-  s->a.scale = scale;
+  s->a.factor = scale;
   s->loss = (double)scale;
   s->in_place = 1;
   s->bound = range > 100 ? 3e-5 : 0; /* log-sum-exp is kept in fp32 */

@@ -210,7 +210,7 @@ ce_text(hy_ctx *c, const program *p, hy_tensor *x)
   program *q = (program *)(uintptr_t)p;
 
   hy_ce(c, x, hy_share_stat(c, x, p->id, p->weight, p->first), p->id, p->weight,
-        p->first, 0.5f, &q->loss);
+        p->first, 0.5, NULL, &q->loss);
   return NULL;
 }
 

@@ -67,7 +67,7 @@ program(graph *g, hy_ctx *c, int taping)
   h = hy_add(c, a, h);
   hy_layer_begin(c, -1, -1, -1);
   h = hy_linear(c, h, g->leaf[TABLE]);
-  hy_ce(c, h, NULL, target, weight, 0, (float)scale, &g->value);
+  hy_ce(c, h, NULL, target, weight, 0, scale, NULL, &g->value);
 }
 
 /* Loss of one token in double. */

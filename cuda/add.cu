@@ -1,0 +1,2 @@
+/* add.cu: not written yet. */
+#include "launch.h"

@@ -1,0 +1,2 @@
+/* ce_stat.cu: not written yet. */
+#include "launch.h"

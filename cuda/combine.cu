@@ -1,0 +1,2 @@
+/* combine.cu: not written yet. */
+#include "launch.h"

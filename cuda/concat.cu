@@ -1,0 +1,2 @@
+/* concat.cu: not written yet. */
+#include "launch.h"

@@ -1,0 +1,2 @@
+/* embedding.cu: not written yet. */
+#include "launch.h"

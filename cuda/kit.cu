@@ -1,0 +1,2 @@
+/* kit.cu: not written yet. */
+#include "launch.h"

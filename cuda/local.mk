@@ -1,0 +1,75 @@
+# cuda: kernels, a file for each op of src/op/ops.def, and what they share
+CU_FILES = \
+  cuda/linear.cu \
+  cuda/grouped_linear.cu \
+  cuda/embedding.cu \
+  cuda/rmsnorm.cu \
+  cuda/gated_rmsnorm.cu \
+  cuda/gate.cu \
+  cuda/sum_squares.cu \
+  cuda/scaled_norm.cu \
+  cuda/conv1d.cu \
+  cuda/silu.cu \
+  cuda/relu2.cu \
+  cuda/softplus.cu \
+  cuda/ssd_state.cu \
+  cuda/ssd.cu \
+  cuda/attention.cu \
+  cuda/attention_block.cu \
+  cuda/add.cu \
+  cuda/concat.cu \
+  cuda/router.cu \
+  cuda/permute.cu \
+  cuda/combine.cu \
+  cuda/seq_count.cu \
+  cuda/seq_aux.cu \
+  cuda/ce_stat.cu \
+  cuda/ce.cu \
+  cuda/ssd_bwd.cu \
+  cuda/attention_bwd.cu \
+  cuda/kit.cu \
+  cuda/optim.cu
+CU_FILES_H = cuda/cu.h cuda/launch.h cuda/ptx.h cuda/sizes.h
+EXTRA_DIST += $(CU_FILES) $(CU_FILES_H)
+
+# The host side; with the kernels it makes the module for a GPU, with the
+# kernels through the shim the tests.
+GPU_FILES = \
+  src/gpu/gpu.h src/gpu/gpu.c src/gpu/gpu_ops.c src/gpu/gpu_mem.c \
+  src/gpu/gpu_kit.c \
+  src/gpu/gpu_pointwise.c \
+  src/gpu/gpu_norm.c \
+  src/gpu/gpu_conv.c \
+  src/gpu/gpu_ssd.c \
+  src/gpu/gpu_attention.c \
+  src/gpu/gpu_moe.c \
+  src/gpu/gpu_grouped.c \
+  src/gpu/gpu_linear.c \
+  src/gpu/gpu_ce.c
+
+# --- the same files for the host: kernels through the shim -------------------
+SHIM_CPPFLAGS = -I$(srcdir) -I$(srcdir)/cuda/shim -I/usr/local/cuda/include
+SHIM_CXXFLAGS = -std=c++17 -O2 -g -Wall
+SHIM_O = $(CU_FILES:.cu=.shim.o) cuda/shim/cuda_shim.o
+cuda/%.shim.o: cuda/%.cu $(CU_FILES_H) cuda/shim/cuda_shim.h
+	@$(MKDIR_P) cuda
+	$(AM_V_GEN)$(CXX) $(SHIM_CXXFLAGS) -x c++ -include $(srcdir)/cuda/shim/cuda_shim.h \
+	  $(SHIM_CPPFLAGS) -c -o $@ $<
+cuda/shim/cuda_shim.o: cuda/shim/cuda_shim.cpp cuda/shim/cuda_shim.h
+	@$(MKDIR_P) cuda/shim
+	$(AM_V_GEN)$(CXX) $(SHIM_CXXFLAGS) $(SHIM_CPPFLAGS) -include $(srcdir)/cuda/shim/cuda_shim.h -c -o $@ $<
+
+check_LIBRARIES = src/gpu/libgpu_shim.a
+src_gpu_libgpu_shim_a_SOURCES = $(GPU_FILES)
+src_gpu_libgpu_shim_a_CPPFLAGS = $(AM_CPPFLAGS) $(SHIM_CPPFLAGS)
+src_gpu_libgpu_shim_a_LIBADD = $(SHIM_O)
+src_gpu_libgpu_shim_a_DEPENDENCIES = $(SHIM_O)
+CLEANFILES += $(SHIM_O)
+
+hymn_unit_tests += src/gpu/test_parity
+src_gpu_test_parity_SOURCES = src/gpu/test_parity.c src/op/test_ops.h \
+  src/op/test_ops_case.h \
+  src/op/test_ops_balance.c src/op/test_ops_dense.c src/op/test_ops_moe.c \
+  src/op/test_ops_seq.c src/op/test_ops_tp.c src/cpu/test_op.h
+src_gpu_test_parity_CPPFLAGS = $(AM_CPPFLAGS) $(SHIM_CPPFLAGS) -DHY_TEST_PINNED
+src_gpu_test_parity_LDADD = src/gpu/libgpu_shim.a $(HYMN_TEST_LIBS) -lstdc++

@@ -1,0 +1,2 @@
+/* optim.cu: not written yet. */
+#include "launch.h"

@@ -1,0 +1,10 @@
+/* relu2.h: see relu2.cu. */
+#ifndef HYMN_CUDA_RELU2_H
+#define HYMN_CUDA_RELU2_H
+
+#include "cu.h"
+
+CU_API void cu_relu2_fwd(cudaStream_t s, cu_mat y, cu_mat x, int64_t rows,
+                         int64_t n);
+
+#endif

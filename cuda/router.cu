@@ -1,0 +1,2 @@
+/* router.cu: not written yet. */
+#include "launch.h"

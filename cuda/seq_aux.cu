@@ -1,0 +1,2 @@
+/* seq_aux.cu: not written yet. */
+#include "launch.h"

@@ -1,0 +1,2 @@
+/* seq_count.cu: not written yet. */
+#include "launch.h"

@@ -1,0 +1,2 @@
+/* ssd_bwd.cu: not written yet. */
+#include "launch.h"

@@ -1,0 +1,2 @@
+/* ssd_state.cu: not written yet. */
+#include "launch.h"

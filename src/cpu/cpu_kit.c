@@ -1,0 +1,143 @@
+/* cpu_kit.c: memory and array functions of the CPU backend. */
+#include "cpu/cpu_kit.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- memory ------------------------------------------------------------- */
+
+static void *
+get(size_t bytes)
+{
+  return calloc(bytes ? bytes : 1, 1);
+}
+
+static void
+zero(void *p, size_t bytes)
+{
+  if (bytes)
+    memset(p, 0, bytes);
+}
+
+static void
+copy(void *to, const void *from, size_t bytes)
+{
+  if (bytes)
+    memmove(to, from, bytes);
+}
+
+static void
+copy_rows(void *to, size_t to_step, const void *from, size_t from_step,
+          size_t bytes, int64_t n_rows)
+{
+  char *out = to;
+  const char *in = from;
+
+  for (int64_t r = 0; bytes && r < n_rows; r++)
+    memcpy(out + (size_t)r * to_step, in + (size_t)r * from_step, bytes);
+}
+
+static void
+nothing(void)
+{
+}
+
+const hy_mem cpu_mem = {.get = get,
+                        .put = free,
+                        .get_host = get,
+                        .put_host = free,
+                        .zero = zero,
+                        .copy = copy,
+                        .copy_rows = copy_rows,
+                        .load = copy,
+                        .read = copy,
+                        .wait = nothing};
+
+/* ---- arrays: every number is fp32 --------------------------------------- */
+
+static void
+cast(void *to, hy_fmt to_fmt, const void *from, hy_fmt from_fmt, int64_t n)
+{
+  if (from_fmt == HY_F32)
+    hy_from_f32(to, from, to_fmt, n);
+  else
+    hy_to_f32(to, from, from_fmt, n);
+}
+
+static void
+add(void *y, int64_t ldy, const void *x, int64_t ldx, hy_fmt fmt, int64_t rows,
+    int64_t n, float beta)
+{
+  float *out = y;
+  const float *in = x;
+
+  (void)fmt;
+  for (int64_t r = 0; r < rows && n > 0; r++, out += ldy, in += ldx) {
+    if (beta == 0)
+      memcpy(out, in, (size_t)n * sizeof *out);
+    else
+      for (int64_t i = 0; i < n; i++)
+        out[i] += in[i];
+  }
+}
+
+static void
+sum_parts(void *out, const void *part, hy_fmt fmt, int64_t n, int n_part,
+          int more)
+{
+  float *y = out;
+  const float *p = part;
+
+  (void)fmt;
+  for (int64_t i = 0; i < n; i++) {
+    float sum = p[i];
+
+    for (int k = 1; k < n_part; k++)
+      sum += p[k * n + i];
+    y[i] = more ? y[i] + sum : sum;
+  }
+}
+
+static void
+take_rows(void *to, const void *from, int64_t ld, const int32_t *row,
+          hy_fmt fmt, int64_t n_row, int64_t n)
+{
+  for (int64_t i = 0; i < n_row && n > 0; i++)
+    memcpy(hy_at(to, fmt, i * n), hy_at(from, fmt, row[i] * ld),
+           hy_bytes(fmt, n));
+}
+
+static void
+add_rows(void *to, int64_t ld, const void *from, const int32_t *row, hy_fmt fmt,
+         int64_t n_row, int64_t n)
+{
+  float *y = to;
+  const float *x = from;
+
+  (void)fmt;
+  for (int64_t i = 0; i < n_row; i++)
+    for (int64_t j = 0; j < n; j++)
+      y[row[i] * ld + j] += x[i * n + j];
+}
+
+static void
+add_counts(int64_t *to, const int32_t *x, int64_t n)
+{
+  for (int64_t i = 0; i < n; i++)
+    to[i] += x[i];
+}
+
+static void
+least(float *to, const float *x)
+{
+  if (*x < *to)
+    *to = *x;
+}
+
+const hy_kit cpu_kit = {.cast = cast,
+                        .add = add,
+                        .sum_parts = sum_parts,
+                        .take_rows = take_rows,
+                        .add_rows = add_rows,
+                        .add_counts = add_counts,
+                        .least = least};

@@ -1,0 +1,96 @@
+/* backend.h: what a kind of processor gives to the program: memory, what is
+ * done to flat arrays in it, and the bodies of the ops.
+ *
+ * "Backend memory" is where tensors live: the host's for the CPU, the GPU's for
+ * CUDA. Nothing outside a backend reads or writes it; the calls below do. They
+ * return at once where the backend works in a stream; the stream keeps their
+ * order, and hy_mem.read and hy_mem.wait wait for it. A call that fails ends
+ * the run (hy_die), except those that say what they return. */
+#ifndef HYMN_OP_BACKEND_H
+#define HYMN_OP_BACKEND_H
+
+#include "base/mem.h"
+#include "fmt/fmt.h"
+#include "grid/grid.h"
+
+typedef struct hy_rec hy_rec;
+typedef struct hy_ctx hy_ctx;
+typedef struct hy_op hy_op;
+typedef struct hy_backend hy_backend;
+
+/* Memory of a backend. */
+typedef struct {
+  /** Zeroed memory for the whole run; NULL when there is no room. */
+  void *(*get)(size_t bytes);
+  void (*put)(void *p);
+  /** Memory of the host that copies to and from the backend reach fast. */
+  void *(*get_host)(size_t bytes);
+  void (*put_host)(void *p);
+  void (*zero)(void *p, size_t bytes);
+  /** Inside backend memory; the two may overlap. */
+  void (*copy)(void *to, const void *from, size_t bytes);
+  /** n_rows rows of `bytes` bytes, to_step and from_step bytes apart; no
+   *  overlap. */
+  void (*copy_rows)(void *to, size_t to_step, const void *from,
+                    size_t from_step, size_t bytes, int64_t n_rows);
+  /** From the host; the host's memory may be changed after the return. */
+  void (*load)(void *to, const void *host, size_t bytes);
+  /** To the host; waits until it is there. */
+  void (*read)(void *host, const void *from, size_t bytes);
+  /** All that was started has ended. */
+  void (*wait)(void);
+  const hy_space *space; /* of arenas */
+} hy_mem;
+
+/* What is done to arrays in backend memory outside of ops: by regions, by the
+ * store of parameters and by the optimizer. Each has a body in every backend.
+ * Lengths and strides are in elements. */
+typedef struct {
+  /** n elements from one format to another (HY_F32, HY_BF16). */
+  void (*cast)(void *to, hy_fmt to_fmt, const void *from, hy_fmt from_fmt,
+               int64_t n);
+  /** y[r][j] = beta y[r][j] + x[r][j] for rows of n; beta 0 or 1, 0 does not
+   *  read y. */
+  void (*add)(void *y, int64_t ldy, const void *x, int64_t ldx, hy_fmt fmt,
+              int64_t rows, int64_t n, float beta);
+  /** out[i] = sum over k of part[k n + i], in the order of k, in fp32, rounded
+   *  once; more: added to what out holds. out may be part itself. */
+  void (*sum_parts)(void *out, const void *part, hy_fmt fmt, int64_t n,
+                    int n_part, int more);
+  /** to[i] = from[row[i]], rows of n, those of `to` one after another. */
+  void (*take_rows)(void *to, const void *from, int64_t ld, const int32_t *row,
+                    hy_fmt fmt, int64_t n_row, int64_t n);
+  /** to[row[i]] += from[i]; no row twice. */
+  void (*add_rows)(void *to, int64_t ld, const void *from, const int32_t *row,
+                   hy_fmt fmt, int64_t n_row, int64_t n);
+  /** to[i] += x[i]. */
+  void (*add_counts)(int64_t *to, const int32_t *x, int64_t n);
+  /** *to = min(*to, *x). */
+  void (*least)(float *to, const float *x);
+} hy_kit;
+
+struct hy_backend {
+  const char *name;
+  hy_fmt act;      /* of activations, their gradients and matrices */
+  int ssd_chunk;   /* tokens of the scan from one saved state to the next */
+  const hy_op *op; /* by HY_OP_name */
+  int dry;         /* shapes without storage: bodies are not called */
+  const hy_backend *plan; /* the dry one with the same shapes and scratch */
+  /* bytes a body wants while it runs, forward (0) or backward (1) */
+  size_t (*scratch)(const hy_ctx *, const hy_rec *, int backward);
+  void (*init)(void); /* before the first body; may be called again */
+  const hy_mem *mem;  /* of a dry backend: NULL, as is kit */
+  const hy_kit *kit;
+};
+
+/** The CPU fp32 reference, and its dry twin. */
+extern const hy_backend hy_backend_cpu, hy_backend_plan;
+
+/** The backend on which a rank computes: grid->backend, else the CPU. */
+static inline const hy_backend *
+hy_backend_of(const hy_grid *grid)
+{
+  return grid->backend ? grid->backend : &hy_backend_cpu;
+}
+
+#endif
