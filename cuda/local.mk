@@ -28,14 +28,16 @@ CU_FILES = \
   cuda/ssd_bwd.cu \
   cuda/attention_bwd.cu \
   cuda/kit.cu \
-  cuda/optim.cu
-CU_FILES_H = cuda/cu.h cuda/launch.h cuda/ptx.h cuda/sizes.h
+  cuda/optim.cu \
+  cuda/probe.cu
+CU_FILES_H = cuda/cu.h cuda/launch.h cuda/probe.h cuda/ptx.h cuda/sizes.h
 EXTRA_DIST += $(CU_FILES) $(CU_FILES_H)
 
 # The host side; with the kernels it makes the module for a GPU, with the
 # kernels through the shim the tests.
 GPU_FILES = \
-  src/gpu/gpu.h src/gpu/gpu.c src/gpu/gpu_ops.c src/gpu/gpu_mem.c \
+  src/gpu/gpu.h src/gpu/gpu.c \
+  src/gpu/gpu_comm.c src/gpu/gpu_comm.h src/gpu/gpu_ops.c src/gpu/gpu_mem.c \
   src/gpu/gpu_kit.c \
   src/gpu/gpu_pointwise.c \
   src/gpu/gpu_norm.c \
@@ -50,12 +52,12 @@ GPU_FILES = \
 # --- the same files for the host: kernels through the shim -------------------
 SHIM_CPPFLAGS = -I$(srcdir) -I$(srcdir)/cuda/shim -I/usr/local/cuda/include
 SHIM_CXXFLAGS = -std=c++17 -O2 -g -Wall
-SHIM_O = $(CU_FILES:.cu=.shim.o) cuda/shim/cuda_shim.o
+SHIM_O = $(CU_FILES:.cu=.shim.o) cuda/shim/cuda_shim.o cuda/shim/shim_device.o
 cuda/%.shim.o: cuda/%.cu $(CU_FILES_H) cuda/shim/cuda_shim.h
 	@$(MKDIR_P) cuda
 	$(AM_V_GEN)$(CXX) $(SHIM_CXXFLAGS) -x c++ -include $(srcdir)/cuda/shim/cuda_shim.h \
 	  $(SHIM_CPPFLAGS) -c -o $@ $<
-cuda/shim/cuda_shim.o: cuda/shim/cuda_shim.cpp cuda/shim/cuda_shim.h
+cuda/shim/%.o: cuda/shim/%.cpp cuda/shim/cuda_shim.h
 	@$(MKDIR_P) cuda/shim
 	$(AM_V_GEN)$(CXX) $(SHIM_CXXFLAGS) $(SHIM_CPPFLAGS) -include $(srcdir)/cuda/shim/cuda_shim.h -c -o $@ $<
 

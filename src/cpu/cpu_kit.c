@@ -42,6 +42,12 @@ nothing(void)
 {
 }
 
+static size_t
+room(void)
+{
+  return hy_mem_physical();
+}
+
 const hy_mem cpu_mem = {.get = get,
                         .put = free,
                         .get_host = get,
@@ -51,7 +57,8 @@ const hy_mem cpu_mem = {.get = get,
                         .copy_rows = copy_rows,
                         .load = copy,
                         .read = copy,
-                        .wait = nothing};
+                        .wait = nothing,
+                        .room = room};
 
 /* ---- arrays: every number is fp32 --------------------------------------- */
 

@@ -75,13 +75,14 @@ new_workspace(hy_gen *g, const hy_grid *grid, int n_threads)
   hy_ctx plan;
   int err;
 
-  hy_ctx_init(&plan, &hy_backend_plan, grid, n_threads, g->model->plan.n_layer);
+  hy_ctx_init(&plan, hy_backend_dry(grid), grid, n_threads,
+              g->model->plan.n_layer);
   plan.batch = &b;
   plan.seg = &seg;
   plan.cache = &g->cache;
   plan.worst = 1; /* any routing must fit */
   run(&plan, g->model, g->last, g->cache.n_slots);
-  hy_ctx_init(&g->ctx, &hy_backend_cpu, grid, n_threads, 0);
+  hy_ctx_init(&g->ctx, hy_backend_of(grid), grid, n_threads, 0);
   err = hy_ctx_reserve(&g->ctx, &plan);
   hy_ctx_free(&plan);
   return err;

@@ -1,10 +1,27 @@
-/* gpu.c: the GPU of this rank. */
+/* gpu.c: the GPU of this rank: which one, its stream, and what its errors
+ * say. */
 #include "gpu/gpu.h"
+#include "cuda/probe.h"
 #include "base/err.h"
+#include "base/version.h"
+#include "gpu/gpu_comm.h"
+#include "gpu/gpu_module.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#ifndef HY_CUDA_ARCH
+#define HY_CUDA_ARCH "this computer's CPU"
+#endif
 
 /* One GPU a process, as there is one MPI. */
 static struct {
   cudaStream_t stream;
+  int id, sharers; /* number on this node; ranks that compute on it */
+  int n_here;      /* GPUs that this rank sees */
+  const hy_meter *meter;
+  const char *op; /* that has run last */
+  char name[256];
 } dev;
 
 cudaStream_t
@@ -13,9 +30,173 @@ gpu_stream(void)
   return dev.stream;
 }
 
+int
+gpu_sharers(void)
+{
+  return dev.sharers;
+}
+
 void
 gpu_check(cudaError_t e, const char *what)
 {
+  long long step = dev.meter ? (long long)dev.meter->step : 0;
+
+  if (e == cudaSuccess) {
+    dev.op = what;
+    return;
+  }
+  hy_die(HY_ERES,
+         "CUDA: step %lld, rank %d, GPU %d: %s (%s) in %s, or before it behind "
+         "%s; CUDA_LAUNCH_BLOCKING=1 names the kernel",
+         step, gpu_comm_rank(), dev.id, cudaGetErrorString(e),
+         cudaGetErrorName(e), what, dev.op ? dev.op : "the start");
+}
+
+/* ---- opening --------------------------------------------------------------
+ */
+
+static int
+no_gpu(cudaError_t e)
+{
+  return hy_fail(HY_ERES,
+                 "job.device='cuda': no GPU to be found on this node (%s); "
+                 "check nvidia-smi and CUDA_VISIBLE_DEVICES, or use "
+                 "job.device='cpu'",
+                 e == cudaSuccess ? "the driver shows none"
+                                  : cudaGetErrorString(e));
+}
+
+/* The kernels are compiled for some architectures: is this GPU's one? */
+static int
+check_kernels(const struct cudaDeviceProp *p)
+{
+  cudaError_t e = cu_probe();
+
+  if (e == cudaSuccess)
+    return HY_OK;
+  cudaGetLastError();
+  return hy_fail(HY_ERES,
+                 "job.device='cuda': GPU %d (%s, architecture %d.%d): %s; this "
+                 "hymn has kernels for %s; configure with CUDA_ARCH=%d%d",
+                 dev.id, p->name, p->major, p->minor, cudaGetErrorString(e),
+                 HY_CUDA_ARCH, p->major, p->minor);
+}
+
+static int
+open_gpu(int local_rank)
+{
+  struct cudaDeviceProp p;
+  cudaError_t e = cudaGetDeviceCount(&dev.n_here);
+
+  if (e != cudaSuccess || dev.n_here == 0)
+    return no_gpu(e);
+  dev.id = local_rank % dev.n_here;
+  e = cudaSetDevice(dev.id);
+  if (e == cudaSuccess)
+    e = cudaGetDeviceProperties(&p, dev.id);
+  if (e == cudaSuccess)
+    e = cudaStreamCreateWithFlags(&dev.stream, cudaStreamNonBlocking);
   if (e != cudaSuccess)
-    hy_die(HY_ERES, "CUDA: %s: %s", what, cudaGetErrorString(e));
+    return hy_fail(HY_ERES, "job.device='cuda': GPU %d cannot be used: %s",
+                   dev.id, cudaGetErrorString(e));
+  snprintf(dev.name, sizeof dev.name, "%s", p.name);
+  if (p.major < 8)
+    return hy_fail(HY_ERES,
+                   "job.device='cuda': GPU %d (%s) has architecture %d.%d; "
+                   "hymn needs 8.0 or later",
+                   dev.id, p.name, p.major, p.minor);
+  return check_kernels(&p);
+}
+
+/* Ranks of this node, and which of them this one is. */
+static void
+node_of(const hy_grid *grid, int *rank, int *size)
+{
+  MPI_Comm node;
+
+  MPI_Comm_split_type(grid->world.mpi, MPI_COMM_TYPE_SHARED, grid->world.rank,
+                      MPI_INFO_NULL, &node);
+  MPI_Comm_rank(node, rank);
+  MPI_Comm_size(node, size);
+  MPI_Comm_free(&node);
+}
+
+static int
+gpu_open(hy_grid *grid, hy_fmt act)
+{
+  int rank, size, err;
+
+  node_of(grid, &rank, &size);
+  err = hy_agree(&grid->world, open_gpu(rank));
+  if (err)
+    return err;
+  dev.meter = grid->meter;
+  dev.sharers = size / dev.n_here + (rank % dev.n_here < size % dev.n_here);
+  grid->backend = act == HY_BF16 ? &gpu_backend_bf16 : &gpu_backend_fp32;
+  return gpu_comm_open(grid, dev.sharers == 1);
+}
+
+static void
+gpu_close(hy_grid *grid)
+{
+  gpu_comm_close(grid);
+  cudaStreamDestroy(dev.stream);
+  dev.stream = NULL;
+  dev.meter = NULL;
+}
+
+static void
+describe(char *line, size_t size, const hy_grid *grid)
+{
+  int n = snprintf(line, size, "GPU: %s, %s", dev.name,
+                   grid->backend->act == HY_BF16 ? "bf16" : "fp32");
+
+  if (dev.sharers > 1)
+    n +=
+        snprintf(line + n, size - (size_t)n, ", %d ranks on each", dev.sharers);
+  if (grid->world.size > 1)
+    snprintf(line + n, size - (size_t)n, "; ranks talk by %s",
+             gpu_comm_name(grid));
+}
+
+static void
+print_gpus(FILE *out)
+{
+  int n = 0, driver = 0, runtime = 0;
+  cudaError_t e = cudaGetDeviceCount(&n);
+
+  cudaDriverGetVersion(&driver);
+  cudaRuntimeGetVersion(&runtime);
+  fprintf(out, "GPU       runtime %d.%d, driver %d.%d, %s\n", runtime / 1000,
+          runtime % 1000 / 10, driver / 1000, driver % 1000 / 10,
+          gpu_comm_versions());
+  if (e != cudaSuccess || n == 0)
+    fprintf(out, "GPU       none: %s\n",
+            e == cudaSuccess ? "the driver shows none" : cudaGetErrorString(e));
+  for (int i = 0; e == cudaSuccess && i < n; i++) {
+    struct cudaDeviceProp p;
+
+    if (cudaGetDeviceProperties(&p, i) == cudaSuccess)
+      fprintf(out, "GPU %d     %s, architecture %d.%d, %.1f GiB\n", i, p.name,
+              p.major, p.minor, (double)p.totalGlobalMem / (1 << 30));
+  }
+  cudaGetLastError();
+}
+
+static const hy_gpu_module *
+make_module(void)
+{
+  static hy_gpu_module m = {.open = gpu_open,
+                            .close = gpu_close,
+                            .describe = describe,
+                            .print = print_gpus};
+
+  m.version = hy_version();
+  return &m;
+}
+
+const hy_gpu_module *
+hy_gpu_module_get(void)
+{
+  return make_module();
 }

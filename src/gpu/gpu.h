@@ -13,6 +13,9 @@
 /** The stream in which bodies run. */
 cudaStream_t gpu_stream(void);
 
+/** Ranks that compute on the GPU of this one, itself included. */
+int gpu_sharers(void);
+
 /** Ends the run (hy_die) if e is an error: `what`, the op under way, the step,
  *  and what the runtime says. */
 void gpu_check(cudaError_t e, const char *what);

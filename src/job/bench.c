@@ -241,4 +241,5 @@ bench_run(hy_deck *d, const hy_grid *grid)
 const hy_job hy_job_bench = {
     .name = "bench",
     .help = "time training steps against the product rate of the machine",
+    .computes = 1,
     .run = bench_run};

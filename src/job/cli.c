@@ -1,4 +1,5 @@
 #include "job/cli.h"
+#include "gpu/device.h"
 #include "job/dry_run.h"
 #include "job/inspect.h"
 #include "job/job.h"
@@ -114,6 +115,7 @@ cmd_version(int n, char **arg)
   (void)n;
   (void)arg;
   hy_version_print(stdout);
+  hy_device_print(stdout);
   return HY_OK;
 }
 
@@ -243,7 +245,11 @@ run_deck(hy_deck *deck, const hy_comm *world, int n, char **arg)
     grid.watch = hy_watcher_new(&grid, deck->job.dir,
                                 job->patient ? 0 : deck->job.timeout_minutes,
                                 job->heeds);
-    err = job->run(deck, &grid);
+    if (job->computes)
+      err = hy_device_open(&grid, deck);
+    if (!err)
+      err = job->run(deck, &grid);
+    hy_device_close(&grid);
     hy_watcher_free(grid.watch);
     hy_grid_free(&grid);
   }

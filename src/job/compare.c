@@ -184,4 +184,5 @@ compare_run(hy_deck *d, const hy_grid *grid)
 const hy_job hy_job_compare = {
     .name = "compare",
     .help = "run a case of expected tensors and judge every one",
+    .computes = 1,
     .run = compare_run};

@@ -289,4 +289,5 @@ generate_run(hy_deck *deck, const hy_grid *grid)
 const hy_job hy_job_generate = {
     .name = "generate",
     .help = "sample from a model, greedy or at a temperature",
+    .computes = 1,
     .run = generate_run};

@@ -9,6 +9,7 @@ typedef struct {
   const char *name, *help;
   int patient; /* ranks may wait for one another for hours */
   int heeds;   /* saves on a signal and returns HY_ESIGNAL */
+  int computes; /* runs a model: on the device of the deck */
   /** Run to the end. The deck is the same on every rank; it may be resolved
    *  further (config.json). Collective over grid->world.
    *  \return an exit code, the same on every rank. */

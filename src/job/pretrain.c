@@ -6,4 +6,5 @@
 const hy_job hy_job_pretrain = {.name = "pretrain",
                                 .help = "train a model on packed tokens",
                                 .heeds = 1,
+                                .computes = 1,
                                 .run = hy_train_run};

@@ -67,7 +67,7 @@ hy_workspace_plan(hy_ctx *plan, const hy_model *m, const hy_grid *grid,
   const hy_meter *meter;
   hy_store store;
 
-  hy_ctx_init(plan, &hy_backend_plan, grid, n_threads,
+  hy_ctx_init(plan, hy_backend_dry(grid), grid, n_threads,
               m->plan.n_layer + m->plan.n_mtp_layer * m->plan.n_depth);
   meter = plan->grid->meter;
   plan->worst = (what & HY_WS_WORST) != 0;
@@ -98,7 +98,7 @@ hy_workspace_new(hy_ctx *c, const hy_model *m, const hy_grid *grid,
   int err;
 
   hy_workspace_plan(&plan, m, grid, n_threads, n_rows, seq_len, what);
-  hy_ctx_init(c, &hy_backend_cpu, grid, n_threads, 0);
+  hy_ctx_init(c, hy_backend_of(grid), grid, n_threads, 0);
   if (grid->ep.size == 1)
     err = hy_ctx_reserve(c, &plan);
   else if (hy_workspace_bytes(&plan) > hy_mem_physical())

@@ -39,6 +39,8 @@ typedef struct {
   void (*read)(void *host, const void *from, size_t bytes);
   /** All that was started has ended. */
   void (*wait)(void);
+  /** Bytes that this rank may still get, on a GPU that it shares its part. */
+  size_t (*room)(void);
   const hy_space *space; /* of arenas */
 } hy_mem;
 
@@ -75,6 +77,7 @@ struct hy_backend {
   int ssd_chunk;   /* tokens of the scan from one saved state to the next */
   const hy_op *op; /* by HY_OP_name */
   int dry;         /* shapes without storage: bodies are not called */
+  int host_memory; /* the host may read and write backend memory */
   const hy_backend *plan; /* the dry one with the same shapes and scratch */
   /* bytes a body wants while it runs, forward (0) or backward (1) */
   size_t (*scratch)(const hy_ctx *, const hy_rec *, int backward);
@@ -91,6 +94,15 @@ static inline const hy_backend *
 hy_backend_of(const hy_grid *grid)
 {
   return grid->backend ? grid->backend : &hy_backend_cpu;
+}
+
+/** Its dry twin. */
+static inline const hy_backend *
+hy_backend_dry(const hy_grid *grid)
+{
+  const hy_backend *be = hy_backend_of(grid);
+
+  return be->dry ? be : be->plan;
 }
 
 #endif

@@ -3,6 +3,7 @@ src_libhymn_a_SOURCES += \
   src/op/backend.h \
   src/op/batch.c src/op/batch.h \
   src/op/cache.h \
+  src/op/columns.c src/op/columns.h \
   src/op/cost.c src/op/cost.h \
   src/op/hop.c src/op/hop.h \
   src/op/op.c src/op/op.h src/op/ops.def \

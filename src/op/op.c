@@ -203,7 +203,8 @@ hy_ssd_state(hy_ctx *c, hy_tensor *x, hy_tensor *dt, hy_tensor *b,
   r->attr.seq_start = hy_columns(c)->seq_start;
   r->attr.n_span = c->batch->n_span;
   r->attr.span = hy_columns(c)->span;
-  hy_rec_out_fmt(c, r, HY_F32, c->batch->n_span, hy_cols(x) * d_state + n_heads);
+  hy_rec_out_fmt(c, r, HY_F32, c->batch->n_span,
+                 hy_cols(x) * d_state + n_heads);
   return hy_exec(c, r);
 }
 

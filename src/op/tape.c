@@ -1,5 +1,6 @@
 #include "op/tape.h"
 #include "base/err.h"
+#include "op/columns.h"
 #include "op/tape_impl.h"
 
 #include <stdint.h>
@@ -93,6 +94,7 @@ hy_ctx_free(hy_ctx *c)
   hy_arena_free(&c->turn[0]);
   hy_arena_free(&c->turn[1]);
   hy_arena_free(&c->host);
+  hy_columns_free(c);
   free(c->tape.rec);
   c->tape.rec = NULL;
   if (c->be && c->be->dry)

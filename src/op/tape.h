@@ -12,6 +12,8 @@
 
 enum { HY_MAX_IN = 8, HY_MAX_OUT = 2, HY_MAX_SAVE = 6 };
 
+typedef struct hy_column_room hy_column_room;
+
 typedef struct {
   double fwd, bwd; /* FLOPs, multiply and add counted as two */
   double bytes;    /* read and written by the forward pass */
@@ -131,6 +133,7 @@ struct hy_ctx {
   const hy_batch *batch;    /* what the host reads of it */
   const hy_batch *columns;  /* the same with columns in backend memory; NULL:
                                batch's own are there */
+  hy_column_room *room;     /* of columns, see op/columns.h */
   const hy_segments *seg;   /* its arrays are in backend memory */
   struct hy_cache *cache;   /* generation: states by layer (op/cache.h) */
   hy_tensor *const *weight; /* parameters by spec index */
