@@ -30,7 +30,10 @@ CU_FILES = \
   cuda/kit.cu \
   cuda/optim.cu \
   cuda/probe.cu
-CU_FILES_H = cuda/cu.h cuda/launch.h cuda/probe.h cuda/ptx.h cuda/sizes.h
+CU_FILES_H = cuda/cu.h cuda/launch.h cuda/probe.h cuda/ptx.h cuda/sizes.h \
+  cuda/kit.h \
+  cuda/pack.cuh \
+  cuda/pointwise.cuh
 EXTRA_DIST += $(CU_FILES) $(CU_FILES_H)
 
 # The host side; with the kernels it makes the module for a GPU, with the
@@ -51,7 +54,7 @@ GPU_FILES = \
 
 # --- the same files for the host: kernels through the shim -------------------
 SHIM_CPPFLAGS = -I$(srcdir) -I$(srcdir)/cuda/shim -I/usr/local/cuda/include
-SHIM_CXXFLAGS = -std=c++17 -O2 -g -Wall
+SHIM_CXXFLAGS = -std=c++17 -O2 -g -Wall -Wno-unknown-pragmas
 SHIM_O = $(CU_FILES:.cu=.shim.o) cuda/shim/cuda_shim.o cuda/shim/shim_device.o
 cuda/%.shim.o: cuda/%.cu $(CU_FILES_H) cuda/shim/cuda_shim.h
 	@$(MKDIR_P) cuda
@@ -75,3 +78,8 @@ src_gpu_test_parity_SOURCES = src/gpu/test_parity.c src/op/test_ops.h \
   src/op/test_ops_seq.c src/op/test_ops_tp.c src/cpu/test_op.h
 src_gpu_test_parity_CPPFLAGS = $(AM_CPPFLAGS) $(SHIM_CPPFLAGS) -DHY_TEST_PINNED
 src_gpu_test_parity_LDADD = src/gpu/libgpu_shim.a $(HYMN_TEST_LIBS) -lstdc++
+
+hymn_unit_tests += src/gpu/test_kit
+src_gpu_test_kit_SOURCES = src/gpu/test_kit.c src/cpu/test_op.h
+src_gpu_test_kit_CPPFLAGS = $(AM_CPPFLAGS) $(SHIM_CPPFLAGS)
+src_gpu_test_kit_LDADD = src/gpu/libgpu_shim.a $(HYMN_TEST_LIBS) -lstdc++

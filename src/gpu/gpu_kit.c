@@ -1,4 +1,79 @@
 /* gpu_kit.c: array functions of the CUDA backend (op/backend.h). */
 #include "gpu/gpu.h"
+#include "cuda/kit.h"
 
-const hy_kit gpu_kit = {0};
+/* Numbers at p in this format. */
+static cu_mat
+mat(const void *p, int64_t ld, hy_fmt fmt)
+{
+  return (cu_mat){(void *)(uintptr_t)p, ld, fmt == HY_BF16};
+}
+
+/* What the launch said. */
+static void
+started(const char *what)
+{
+  gpu_check(cudaGetLastError(), what);
+}
+
+static void
+cast(void *to, hy_fmt to_fmt, const void *from, hy_fmt from_fmt, int64_t n)
+{
+  cu_kit_cast(gpu_stream(), mat(to, n, to_fmt), mat(from, n, from_fmt), n);
+  started("cast");
+}
+
+static void
+add(void *y, int64_t ldy, const void *x, int64_t ldx, hy_fmt fmt, int64_t rows,
+    int64_t n, float beta)
+{
+  cu_kit_add(gpu_stream(), mat(y, ldy, fmt), mat(x, ldx, fmt), rows, n, beta);
+  started("sum of rows");
+}
+
+static void
+sum_parts(void *out, const void *part, hy_fmt fmt, int64_t n, int n_part,
+          int more)
+{
+  cu_kit_sum_parts(gpu_stream(), mat(out, n, fmt), part, n, n_part, more);
+  started("sum of parts");
+}
+
+static void
+take_rows(void *to, const void *from, int64_t ld, const int32_t *row,
+          hy_fmt fmt, int64_t n_row, int64_t n)
+{
+  cu_kit_take_rows(gpu_stream(), to, from, ld, (int)hy_bytes(fmt, 1), row,
+                   n_row, n);
+  started("copy of chosen rows");
+}
+
+static void
+add_rows(void *to, int64_t ld, const void *from, const int32_t *row, hy_fmt fmt,
+         int64_t n_row, int64_t n)
+{
+  cu_kit_add_rows(gpu_stream(), mat(to, ld, fmt), from, row, n_row, n);
+  started("sum of chosen rows");
+}
+
+static void
+add_counts(int64_t *to, const int32_t *x, int64_t n)
+{
+  cu_kit_add_counts(gpu_stream(), to, x, n);
+  started("sum of counts");
+}
+
+static void
+least(float *to, const float *x)
+{
+  cu_kit_least(gpu_stream(), to, x);
+  started("the smaller of two");
+}
+
+const hy_kit gpu_kit = {.cast = cast,
+                        .add = add,
+                        .sum_parts = sum_parts,
+                        .take_rows = take_rows,
+                        .add_rows = add_rows,
+                        .add_counts = add_counts,
+                        .least = least};
