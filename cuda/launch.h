@@ -14,7 +14,7 @@
 
 #ifdef HYMN_CUDA_SHIM
 #define CU_LAUNCH(kernel, grid, block, shmem, stream, ...)                     \
-  shim::launch(#kernel, (const void *)0, grid, block, shmem, stream,           \
+  shim::launch(#kernel, grid, block, shmem, stream,                            \
                [=]() { kernel(__VA_ARGS__); })
 #define CU_SHARED(T, name, ...)                                                \
   typedef T name##_shared_t __VA_ARGS__;                                       \

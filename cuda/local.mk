@@ -53,23 +53,29 @@ GPU_FILES = \
   src/gpu/gpu_ce.c
 
 # --- the same files for the host: kernels through the shim -------------------
-SHIM_CPPFLAGS = -I$(srcdir) -I$(srcdir)/cuda/shim -I/usr/local/cuda/include
+SHIM_CPPFLAGS = -I$(srcdir) -I$(srcdir)/cuda/shim/include
 SHIM_CXXFLAGS = -std=c++17 -O2 -g -Wall -Wno-unknown-pragmas
-SHIM_O = $(CU_FILES:.cu=.shim.o) cuda/shim/cuda_shim.o cuda/shim/shim_device.o
-cuda/%.shim.o: cuda/%.cu $(CU_FILES_H) cuda/shim/cuda_shim.h
+SHIM_H = \
+  cuda/shim/device_math.h cuda/shim/threads.h \
+  cuda/shim/include/cuda_bf16.h cuda/shim/include/cuda_pipeline.h \
+  cuda/shim/include/cuda_runtime.h cuda/shim/include/cuda_runtime_api.h \
+  cuda/shim/include/vector_types.h
+EXTRA_DIST += $(SHIM_H) cuda/shim/cuda_shim.cpp
+SHIM_O = $(CU_FILES:.cu=.shim.o) cuda/shim/cuda_shim.o
+cuda/%.shim.o: cuda/%.cu $(SHIM_H)
 	@$(MKDIR_P) cuda
-	$(AM_V_GEN)$(CXX) $(SHIM_CXXFLAGS) -x c++ -include $(srcdir)/cuda/shim/cuda_shim.h \
-	  $(SHIM_CPPFLAGS) -c -o $@ $<
-cuda/shim/%.o: cuda/shim/%.cpp cuda/shim/cuda_shim.h
+	$(AM_V_GEN)$(CXX) $(SHIM_CXXFLAGS) -MD -MP -x c++ $(SHIM_CPPFLAGS) -c -o $@ $<
+cuda/shim/%.o: cuda/shim/%.cpp $(SHIM_H)
 	@$(MKDIR_P) cuda/shim
-	$(AM_V_GEN)$(CXX) $(SHIM_CXXFLAGS) $(SHIM_CPPFLAGS) -include $(srcdir)/cuda/shim/cuda_shim.h -c -o $@ $<
+	$(AM_V_GEN)$(CXX) $(SHIM_CXXFLAGS) -MD -MP $(SHIM_CPPFLAGS) -c -o $@ $<
+-include $(SHIM_O:.o=.d)
 
 check_LIBRARIES = src/gpu/libgpu_shim.a
 src_gpu_libgpu_shim_a_SOURCES = $(GPU_FILES)
 src_gpu_libgpu_shim_a_CPPFLAGS = $(AM_CPPFLAGS) $(SHIM_CPPFLAGS)
 src_gpu_libgpu_shim_a_LIBADD = $(SHIM_O)
 src_gpu_libgpu_shim_a_DEPENDENCIES = $(SHIM_O)
-CLEANFILES += $(SHIM_O)
+CLEANFILES += $(SHIM_O) $(SHIM_O:.o=.d)
 
 hymn_unit_tests += src/gpu/test_parity
 src_gpu_test_parity_SOURCES = src/gpu/test_parity.c src/op/test_ops.h \

@@ -9,7 +9,7 @@
 //                  blocks (kernels must use HYMN_SHARED, not plain __shared__;
 //                  at most some 8000 threads in the grid)
 // HYMN_SHIM_TRACE  1: one line for each launch
-#include "cuda_shim.h"
+#include "include/cuda_runtime.h"
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
@@ -227,7 +227,7 @@ static void block_wait(Site at)
     if (next != Cur) go(next);
 }
 
-void syncthreads(Site at, int *red, int op)
+int syncthreads(Site at, Vote kind, int mine)
 {
     Quiet q;
     int g = B.gen & 1;
@@ -235,7 +235,7 @@ void syncthreads(Site at, int *red, int op)
     else if (B.at.line != at.line || strcmp(B.at.file, at.file))
         die("threads of one block wait at different barriers: %s:%d (thread %d) and %s:%d", at.file, at.line, Cur->tid, B.at.file, B.at.line);
     if (B.ndone) die("thread %d waits at %s, %s:%d after %d thread(s) ended", Cur->tid, at.op, at.file, at.line, B.ndone);
-    if (red) B.red[g][op] += *red;
+    B.red[g][0] += mine;
     release(&B.sync[g]);
     if (++B.waiting < B.n) { Waiters.push_back(Cur); block_wait(at); }
     else {
@@ -247,7 +247,7 @@ void syncthreads(Site at, int *red, int op)
         if (Rnd && rnd() & 1) { wake(Cur, false); block_wait(at); }
     }
     acquire(&B.sync[g]);
-    if (red) *red = op == 1 ? B.red[g][op] != 0 : B.red[g][op];
+    return kind == VOTE_OR ? B.red[g][0] != 0 : kind == VOTE_AND ? B.red[g][0] == B.n : B.red[g][0];
 }
 int lane() { return Cur->tid & 31; }
 const void *warp_meet(unsigned mask, const void *val, size_t n, Site at)
@@ -286,13 +286,13 @@ void *shared(int site, size_t bytes)
     return s.first;
 }
 void *dyn_shared() { return B.dyn; }
-void cp_async(void *d, const void *s, size_t n)
+void cp_async(void *d, const void *s, size_t n, size_t zeros)
 {
     if (n != 4 && n != 8 && n != 16) die("asynchronous copy of %zu bytes", n);
     if ((uintptr_t)d % n || (uintptr_t)s % n) die("asynchronous copy: address not aligned to %zu", n);
     char *buf;
     { Quiet q; Cur->open.push_back({ d, std::vector<char>(n) }); buf = Cur->open.back().bytes.data(); }
-    memcpy(buf, s, n);
+    if (zeros < n) memcpy(buf, s, n - zeros);
     memset(d, 0xff, n);
 }
 void cp_commit() { Quiet q; Cur->groups.push_back(std::move(Cur->open)); Cur->open.clear(); }
@@ -363,7 +363,7 @@ static struct Init {
         TsanBlocks = getenv("HYMN_SHIM_BLOCKS") != nullptr;
     }
 } Init_;
-void launch(const char *name, const void *, dim3 g, dim3 b, size_t shmem, cudaStream_t s, std::function<void()> body)
+void launch(const char *name, dim3 g, dim3 b, size_t shmem, cudaStream_t s, std::function<void()> body)
 {
     unsigned n = b.x * b.y * b.z;
     if (!n || n > 1024 || b.z > 64 || !g.x || !g.y || !g.z || g.y > 65535 || g.z > 65535) { fail(cudaErrorInvalidConfiguration); return; }
@@ -439,4 +439,18 @@ extern "C" cudaError_t cudaMemcpy2DAsync(void *d, size_t dp, const void *s, size
     if (check_kind(d, s, k)) return cudaErrorInvalidValue;
     post(str(st), [=] { for (size_t r = 0; r < h; r++) memcpy((char *)d + r * dp, (const char *)s + r * sp, w); });
     return cudaSuccess;
+}
+
+extern "C" {
+cudaError_t cudaMemGetInfo(size_t *f, size_t *t) { *t = (size_t)16 << 30; size_t used = 0; for (auto &m : Mem) used += m.second; *f = *t - used; return cudaSuccess; }
+cudaError_t cudaHostAlloc(void **p, size_t n, unsigned) { return cudaMallocHost(p, n); }
+cudaError_t cudaEventQuery(cudaEvent_t e) { auto *v = (Event *)e; return !v->fired || *v->fired ? cudaSuccess : cudaErrorNotReady; }
+cudaError_t cudaStreamQuery(cudaStream_t s) { return str(s)->q.empty() ? cudaSuccess : cudaErrorNotReady; }
+cudaError_t cudaStreamCreateWithPriority(cudaStream_t *s, unsigned flags, int) { return cudaStreamCreateWithFlags(s, flags); }
+cudaError_t cudaDeviceGetStreamPriorityRange(int *least, int *greatest) { *least = 0; *greatest = -5; return cudaSuccess; }
+cudaError_t cudaDriverGetVersion(int *v) { *v = CUDART_VERSION; return cudaSuccess; }
+cudaError_t cudaRuntimeGetVersion(int *v) { *v = CUDART_VERSION; return cudaSuccess; }
+cudaError_t cudaMemcpy2D(void *d, size_t dp, const void *s, size_t sp, size_t w, size_t h, cudaMemcpyKind k) { cudaError_t e = cudaMemcpy2DAsync(d, dp, s, sp, w, h, k, 0); drain(&Default); return e; }
+cudaError_t cudaMemset2DAsync(void *d, size_t p, int v, size_t w, size_t h, cudaStream_t st) { post(str(st), [=] { for (size_t r = 0; r < h; r++) memset((char *)d + r * p, v, w); }); return cudaSuccess; }
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp *p, int) { memset(p, 0, sizeof *p); strcpy(p->name, "CPU"); p->major = 9; p->totalGlobalMem = (size_t)16 << 30; p->multiProcessorCount = 132; p->warpSize = 32; p->maxThreadsPerBlock = 1024; p->sharedMemPerBlock = 48 << 10; p->sharedMemPerBlockOptin = 227 << 10; return cudaSuccess; }
 }
