@@ -40,7 +40,7 @@ EXTRA_DIST += $(CU_FILES) $(CU_FILES_H)
 # kernels through the shim the tests.
 GPU_FILES = \
   src/gpu/gpu.h src/gpu/gpu.c \
-  src/gpu/gpu_comm.c src/gpu/gpu_comm.h src/gpu/gpu_ops.c src/gpu/gpu_mem.c \
+  src/gpu/gpu_comm.c src/gpu/gpu_comm.h src/gpu/gpu_graph.c src/gpu/gpu_ops.c src/gpu/gpu_mem.c \
   src/gpu/gpu_kit.c \
   src/gpu/gpu_pointwise.c \
   src/gpu/gpu_norm.c \

@@ -75,3 +75,16 @@ hy_from_f32(void *out, const float *in, hy_fmt f, int64_t n)
     memcpy(p + 2 * i, &x, sizeof x);
   }
 }
+
+void
+hy_widen(float *x, hy_fmt f, int64_t n)
+{
+  const char *low = (const char *)x;
+
+  for (int64_t i = n - 1; f == HY_BF16 && i >= 0; i--) { /* last first */
+    uint16_t v;
+
+    memcpy(&v, low + 2 * i, sizeof v);
+    x[i] = hy_bf16_to_f32(v);
+  }
+}

@@ -22,5 +22,8 @@ uint16_t hy_f32_to_bf16(float x);
  *  back. */
 void hy_to_f32(float *out, const void *in, hy_fmt f, int64_t n);
 void hy_from_f32(void *out, const float *in, hy_fmt f, int64_t n);
+/** x holds n elements of format f in front of room for n fp32: make them
+ *  that, in place. */
+void hy_widen(float *x, hy_fmt f, int64_t n);
 
 #endif

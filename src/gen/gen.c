@@ -14,6 +14,14 @@ state_of(hy_layer_cache *l, int i)
   return t[i];
 }
 
+/* Bytes of a state; keys and values have the format of activations. */
+static size_t
+state_bytes(const hy_gen *g, int i, hy_tensor *t)
+{
+  t->fmt = t->gfmt = i == 1 ? HY_F32 : g->be->act;
+  return t->n_dim ? (hy_bytes(t->fmt, t->dim[0] * t->ld) + 63) / 64 * 64 : 0;
+}
+
 /* Shapes of all caches, then one block of memory for them. */
 static int
 new_caches(hy_gen *g, const hy_grid *grid, int64_t n_slots, int64_t max_len)
@@ -29,24 +37,49 @@ new_caches(hy_gen *g, const hy_grid *grid, int64_t n_slots, int64_t max_len)
     if (p->layer[i].type->cache)
       p->layer[i].type->cache(&p->layer[i], g->model->weight, n_slots, max_len,
                               &c->layer[i]);
-  for (int i = 0; i < 4 * p->n_layer; i++) {
-    hy_tensor *t = state_of(&c->layer[i / 4], i % 4);
-
-    n += t->n_dim ? (size_t)(t->dim[0] * t->ld) : 0;
-  }
-  g->store = calloc(n ? n : 1, sizeof *g->store);
+  for (int i = 0; i < 4 * p->n_layer; i++)
+    n += state_bytes(g, i % 4, state_of(&c->layer[i / 4], i % 4));
+  g->store = g->be->mem->get(n);
   if (!g->store)
     return hy_fail(HY_ERES,
                    "memory: cannot get %zu bytes for the caches of %lld "
                    "sequences; lower generate.batch or generate.max_new",
-                   n * sizeof *g->store, (long long)n_slots);
+                   n, (long long)n_slots);
   n = 0;
   for (int i = 0; i < 4 * p->n_layer; i++) {
     hy_tensor *t = state_of(&c->layer[i / 4], i % 4);
 
-    t->data = t->n_dim ? g->store + n : NULL;
-    n += t->n_dim ? (size_t)(t->dim[0] * t->ld) : 0;
+    t->data = t->n_dim ? (char *)g->store + n : NULL;
+    n += state_bytes(g, i % 4, t);
   }
+  return HY_OK;
+}
+
+/* What a call brings: tokens, and where each segment begins and goes. */
+static int
+new_arrays(hy_gen *g, int64_t n_slots)
+{
+  size_t n = (size_t)n_slots, wide = (2 * n + 1) * sizeof(int64_t);
+  size_t all = wide + (2 * n + (size_t)g->max_tokens) * sizeof(int32_t);
+  char *p;
+
+  g->len = hy_calloc(n, sizeof *g->len);
+  g->start = hy_calloc(n + 1, sizeof *g->start);
+  g->past = hy_calloc(n, sizeof *g->past);
+  g->slot = hy_calloc(n, sizeof *g->slot);
+  g->last = hy_calloc(n, sizeof *g->last);
+  g->logits = hy_malloc(n * (size_t)g->model->cfg->vocab * sizeof *g->logits);
+  p = g->there.block = g->be->mem->get(all);
+  if (!p)
+    return hy_fail(HY_ERES,
+                   "memory: cannot get %zu bytes for tokens; lower "
+                   "generate.batch",
+                   all);
+  g->there.start = (int64_t *)p;
+  g->there.past = g->there.start + n + 1;
+  g->there.slot = (int32_t *)(p + wide);
+  g->there.last = g->there.slot + n;
+  g->there.token = g->there.last + n;
   return HY_OK;
 }
 
@@ -71,7 +104,8 @@ new_workspace(hy_gen *g, const hy_grid *grid, int n_threads)
 {
   hy_batch b = {
       .n_rows = 1, .seq_len = g->max_tokens, .n_tokens = g->max_tokens};
-  hy_segments seg = {(int)g->cache.n_slots, g->start, g->slot, g->past};
+  hy_segments seg = {(int)g->cache.n_slots, g->there.start, g->there.slot,
+                     g->there.past};
   hy_ctx plan;
   int err;
 
@@ -81,7 +115,7 @@ new_workspace(hy_gen *g, const hy_grid *grid, int n_threads)
   plan.seg = &seg;
   plan.cache = &g->cache;
   plan.worst = 1; /* any routing must fit */
-  run(&plan, g->model, g->last, g->cache.n_slots);
+  run(&plan, g->model, g->there.last, g->cache.n_slots);
   hy_ctx_init(&g->ctx, hy_backend_of(grid), grid, n_threads, 0);
   err = hy_ctx_reserve(&g->ctx, &plan);
   hy_ctx_free(&plan);
@@ -92,21 +126,28 @@ int
 hy_gen_new(hy_gen *g, const hy_model *m, const hy_grid *grid, int n_threads,
            int64_t n_slots, int64_t max_len, int64_t max_tokens)
 {
-  size_t n = (size_t)n_slots;
   int err;
 
-  *g = (hy_gen){.model = m, .max_tokens = max_tokens};
-  g->len = hy_calloc(n, sizeof *g->len);
-  g->start = hy_calloc(n + 1, sizeof *g->start);
-  g->past = hy_calloc(n, sizeof *g->past);
-  g->slot = hy_calloc(n, sizeof *g->slot);
-  g->last = hy_calloc(n, sizeof *g->last);
-  if (grid->pp.size > 1) {
-    g->from = hy_malloc((size_t)(max_tokens * m->cfg->d_model) * sizeof(float));
-    g->logits = hy_malloc((size_t)(n_slots * m->cfg->vocab) * sizeof(float));
+  *g =
+      (hy_gen){.model = m, .max_tokens = max_tokens, .be = hy_backend_of(grid)};
+  err = new_arrays(g, n_slots);
+  if (!err)
+    err = new_caches(g, grid, n_slots, max_len);
+  if (!err && grid->pp.size > 1) {
+    g->from =
+        g->be->mem->get(hy_bytes(g->be->act, max_tokens * m->cfg->d_model));
+    if (!g->from)
+      err = hy_fail(HY_ERES, "memory: no room for what the stage before sends; "
+                             "lower generate.batch");
   }
-  err = new_caches(g, grid, n_slots, max_len);
   return err ? err : new_workspace(g, grid, n_threads);
+}
+
+static void
+give_back(const hy_gen *g, void *p)
+{
+  if (p)
+    g->be->mem->put(p);
 }
 
 void
@@ -114,8 +155,9 @@ hy_gen_free(hy_gen *g)
 {
   hy_ctx_free(&g->ctx);
   free(g->cache.layer);
-  free(g->store);
-  free(g->from);
+  give_back(g, g->store);
+  give_back(g, g->from);
+  give_back(g, g->there.block);
   free(g->logits);
   free(g->len);
   free(g->start);
@@ -134,7 +176,8 @@ hy_gen_clear(hy_gen *g, int32_t slot)
       hy_tensor *t = state_of(&g->cache.layer[i], k);
 
       if (t->data)
-        memset(hy_f32(t) + slot * t->ld, 0, hy_bytes(HY_F32, t->ld));
+        g->be->mem->zero(hy_at(t->data, t->fmt, slot * t->ld),
+                         hy_bytes(t->fmt, t->ld));
     }
 }
 
@@ -157,7 +200,7 @@ receive(hy_gen *g)
 
   g->ctx.pipe.from = g->from;
   if (pp->rank > 0)
-    hy_exchange(pp, NULL, 0, -1, g->from, (size_t)n * sizeof *g->from,
+    hy_exchange(pp, NULL, 0, -1, g->from, hy_bytes(g->be->act, n),
                 pp->rank - 1);
 }
 
@@ -165,27 +208,43 @@ static hy_tensor *
 run_and_send(hy_gen *g, int n_seg)
 {
   const hy_comm *pp = &g->ctx.grid->pp;
-  hy_tensor *z = run(&g->ctx, g->model, g->last, n_seg), *x = g->ctx.pipe.out;
+  hy_tensor *z = run(&g->ctx, g->model, g->there.last, n_seg),
+            *x = g->ctx.pipe.out;
 
   if (x)
-    hy_exchange(pp, x->data, hy_bytes(HY_F32, x->dim[0] * x->ld), pp->rank + 1,
+    hy_exchange(pp, x->data, hy_bytes(x->fmt, x->dim[0] * x->ld), pp->rank + 1,
                 NULL, 0, -1);
   return z;
 }
 
-/* Logits (n, vocab) of the last stage on all stages. */
+/* Logits (n, vocab) of the last stage, in fp32 on all stages. */
 static const float *
 share(hy_gen *g, const hy_tensor *z, int64_t n)
 {
   const hy_comm *pp = &g->ctx.grid->pp;
-  size_t bytes = (size_t)(n * g->model->cfg->vocab) * sizeof(float);
+  int64_t all = n * g->model->cfg->vocab;
 
-  if (pp->size == 1)
-    return hy_f32(z);
-  if (z && n > 0)
-    memcpy(g->logits, z->data, bytes);
-  hy_bcast(pp, g->logits, bytes, pp->size - 1);
+  if (z && n > 0) {
+    g->be->mem->read(g->logits, z->data, hy_bytes(z->fmt, all));
+    hy_widen(g->logits, z->fmt, all);
+  }
+  if (pp->size > 1)
+    hy_bcast(pp, g->logits, (size_t)all * sizeof *g->logits, pp->size - 1);
   return g->logits;
+}
+
+/* The arrays of a call, as far as it uses them. */
+static void
+load_call(hy_gen *g, int n_seg, const int32_t *token)
+{
+  const hy_mem *mem = g->be->mem;
+  size_t n = (size_t)n_seg;
+
+  mem->load(g->there.start, g->start, (n + 1) * sizeof *g->start);
+  mem->load(g->there.past, g->past, n * sizeof *g->past);
+  mem->load(g->there.slot, g->slot, n * sizeof *g->slot);
+  mem->load(g->there.last, g->last, n * sizeof *g->last);
+  mem->load(g->there.token, token, (size_t)g->start[n_seg] * sizeof *token);
 }
 
 /* One call of at most max_tokens tokens; logits of segment i go to row[i]. */
@@ -195,8 +254,8 @@ call(hy_gen *g, int n_seg, const int32_t *token, float *const *row)
   hy_batch b = {.n_rows = 1,
                 .seq_len = g->start[n_seg],
                 .n_tokens = g->start[n_seg],
-                .token = (int32_t *)(uintptr_t)token};
-  hy_segments seg = {n_seg, g->start, g->slot, g->past};
+                .token = g->there.token};
+  hy_segments seg = {n_seg, g->there.start, g->there.slot, g->there.past};
   int64_t vocab = g->model->cfg->vocab;
   const float *z;
 
@@ -205,6 +264,7 @@ call(hy_gen *g, int n_seg, const int32_t *token, float *const *row)
   g->ctx.cache = &g->cache;
   for (int i = 0; i < n_seg; i++)
     g->last[i] = (int32_t)(g->start[i + 1] - 1);
+  load_call(g, n_seg, token);
   receive(g);
   z = share(g, run_and_send(g, n_seg), n_seg);
   for (int i = 0; i < n_seg; i++) {

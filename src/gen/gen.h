@@ -14,13 +14,20 @@ typedef struct {
   const hy_model *model;
   hy_ctx ctx;
   hy_cache cache;
-  float *store;       /* memory of the caches */
-  float *from;        /* (max_tokens, d_model) from the pipeline stage before */
-  float *logits;      /* (n_slots, vocab) from the last stage to all */
+  const hy_backend *be;
+  void *store;        /* memory of the caches; in backend memory */
+  void *from;         /* (max_tokens, d_model) from the pipeline stage before;
+                         in backend memory */
+  float *logits;      /* (n_slots, vocab), on all stages */
   int64_t *len;       /* (n_slots) tokens so far */
   int64_t max_tokens; /* of one call, the same on all ranks of a stage */
   int64_t *start, *past;
   int32_t *slot, *last;
+  struct { /* the same of a call where bodies read it */
+    void *block;
+    int64_t *start, *past;
+    int32_t *slot, *last, *token;
+  } there;
 } hy_gen;
 
 /** Caches for n_slots sequences of up to max_len tokens, work space for calls

@@ -22,6 +22,7 @@ void gpu_check(cudaError_t e, const char *what);
 
 extern const hy_mem gpu_mem;
 extern const hy_kit gpu_kit;
+extern const hy_record gpu_record;
 
 /** The backends with fp32 and bf16 activations. */
 extern const hy_backend gpu_backend_fp32, gpu_backend_bf16;

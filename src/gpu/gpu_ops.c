@@ -35,7 +35,7 @@ nothing(void)
   {                                                                            \
     .name = "cuda", .act = act_, .ssd_chunk = CU_SSD_CHUNK, .op = gpu_op,      \
     .plan = &plan_, .scratch = gpu_scratch, .init = nothing, .mem = &gpu_mem,  \
-    .kit = &gpu_kit                                                            \
+    .kit = &gpu_kit, .record = &gpu_record                                     \
   }
 
 const hy_backend gpu_backend_fp32 = BACKEND(HY_F32, hy_backend_plan_cuda_fp32);

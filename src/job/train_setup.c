@@ -125,6 +125,8 @@ make_model(hy_train *r)
   err = hy_trainer_new(&r->trainer, &r->model, r->grid, r->n_threads,
                        d->data.micro_batch, r->seq_len, what,
                        hy_loader_n_micro(r->train));
+  if (!err && d->job.graph)
+    err = hy_trainer_record(&r->trainer);
   memset(&meter, 0, sizeof meter);
   hy_grid_dry(&dry, r->grid, &meter);
   hy_update_plan(&b, &r->model, &dry, r->trainer.ctx->unit_bytes);

@@ -9,6 +9,7 @@ src_libhymn_a_SOURCES += \
   src/model/model.c src/model/model.h \
   src/model/layout.c \
   src/model/pipe.c src/model/pipe.h \
+  src/model/record.c src/model/record.h \
   src/model/params.c src/model/params.h src/model/params_impl.h \
   src/model/schedule.c src/model/schedule.h \
   src/model/stage.c src/model/stage.h \

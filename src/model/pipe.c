@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "model/schedule.h"
 #include "model/workspace.h"
+#include "op/columns.h"
 #include "op/region.h"
 
 #include <stdlib.h>
@@ -68,6 +69,8 @@ hy_pipe_new(hy_pipe *p, const hy_model *m, const hy_grid *grid, int n_threads,
 void
 hy_pipe_free(hy_pipe *p)
 {
+  if (p->model)
+    hy_recorder_free(&p->recorder, hy_backend_of(p->grid));
   for (int i = 0; i < p->n_ctx; i++) {
     hy_ctx_free(&p->ctx[i]);
     hy_pending_free(&p->sent[i]);
@@ -145,7 +148,7 @@ forward(hy_pipe *p, const hy_batch_source *src, int64_t i, int train,
     return err;
   hy_wait(&p->sent[k]); /* what was sent lies where this will lie */
   hy_wait(&p->here[s]);
-  c->batch = &p->batch[s];
+  hy_ctx_batch(c, &p->batch[s]);
   c->pipe.from = p->inbox ? p->inbox + (size_t)s * p->width : NULL;
   hy_ctx_reset(c, train);
   hy_model_loss(c, p->model, train, l);
@@ -155,6 +158,28 @@ forward(hy_pipe *p, const hy_batch_source *src, int64_t i, int train,
                   n_floats(c->pipe.out) * sizeof(float), p->grid->pp.rank + 1);
   if (p->n_slot > 1 && i + 1 < src->n_micro)
     err = prepare(p, src, i + 1);
+  return err;
+}
+
+/* Of a pipeline of one stage. */
+static int
+both(hy_pipe *p, const hy_batch_source *src, int64_t i, hy_losses *l)
+{
+  int err = prepare(p, src, i);
+
+  if (err)
+    return err;
+  hy_ctx_batch(p->ctx, &p->batch[0]);
+  hy_record_micro(&p->recorder, p->ctx, p->model, i == 0, l);
+  return HY_OK;
+}
+
+int
+hy_pipe_record(hy_pipe *p)
+{
+  int err = hy_recorder_check(p->model, p->grid);
+
+  p->recorder.on = !err;
   return err;
 }
 
@@ -174,14 +199,17 @@ hy_pipe_run(hy_pipe *p, const hy_batch_source *src, int train, hy_losses *l,
             hy_batch *last)
 {
   int pp = p->grid->pp.size, stage = p->grid->pp.rank, err = HY_OK;
-  int64_t n = train ? 2 * src->n_micro : src->n_micro;
+  int alone = train && pp == 1;
+  int64_t n = train && pp > 1 ? 2 * src->n_micro : src->n_micro;
 
   for (int64_t k = 0; k < n && !err; k++) {
     hy_action a = {0, k};
 
-    if (train)
+    if (train && !alone)
       a = hy_schedule_at(pp, stage, src->n_micro, k);
-    if (a.backward)
+    if (alone)
+      err = both(p, src, k, l);
+    else if (a.backward)
       backward(p, a.micro);
     else
       err = forward(p, src, a.micro, train, l);

@@ -4,7 +4,7 @@
 #ifndef HYMN_MODEL_PIPE_H
 #define HYMN_MODEL_PIPE_H
 
-#include "model/model.h"
+#include "model/record.h"
 
 /* Where the micro-batches of a step come from. */
 typedef struct {
@@ -28,6 +28,7 @@ typedef struct {
   float *inbox;           /* (n_slot, width) from the stage before */
   size_t width;
   hy_pending *here; /* (n_slot) that it has come */
+  hy_recorder recorder;
 } hy_pipe;
 
 /** Contexts for micro-batches of n_rows rows of seq_len tokens, as many as this
@@ -45,6 +46,10 @@ void hy_pipe_free(hy_pipe *p);
  *  rank; with more than one stage such an error ends the run. */
 int hy_pipe_run(hy_pipe *p, const hy_batch_source *src, int train, hy_losses *l,
                 hy_batch *last);
+
+/** Record micro-batches of training and play them again, from the second step
+ *  on. 0 or HY_EDECK (hy_recorder_check). Not collective. */
+int hy_pipe_record(hy_pipe *p);
 
 /** What leaves a stage after forward and after backward of c, to the stages
  *  behind and before it. A dry context only counts. Not a barrier. */

@@ -2,10 +2,20 @@
 #include "base/err.h"
 #include "model/pipe.h"
 #include "model/store.h"
+#include "op/columns.h"
 #include "op/op.h"
 
 #include <stdlib.h>
 #include <string.h>
+
+/* Tokens of a micro-batch on this rank. */
+static int64_t
+local_tokens(const hy_grid *grid, int64_t n_rows, int64_t seq_len)
+{
+  int cp = grid->cp.size;
+
+  return n_rows * (cp > 1 ? hy_cut_tokens(seq_len, cp, grid->cp.rank) : seq_len);
+}
 
 /* A batch of shapes: each row is one document, the one that needs most. */
 static void
@@ -16,10 +26,9 @@ shape_batch(hy_batch *b, const hy_grid *grid, int64_t n_rows, int64_t seq_len)
 
   b->n_rows = n_rows;
   b->seq_len = seq_len;
-  b->n_tokens = n_rows * seq_len;
+  b->n_tokens = local_tokens(grid, n_rows, seq_len);
   if (cp == 1)
     return;
-  b->n_tokens = n_rows * hy_cut_tokens(seq_len, cp, grid->cp.rank);
   b->n_span = 2 * n_rows;
   span = hy_calloc((size_t)b->n_span, sizeof *span);
   hy_cut_spans(span, n_rows, seq_len, cp, grid->cp.rank, NULL);
@@ -114,6 +123,9 @@ hy_workspace_new(hy_ctx *c, const hy_model *m, const hy_grid *grid,
   }
   hy_ctx_expect(c, &plan);
   hy_ctx_free(&plan);
+  if (!err)
+    err = hy_columns_new(c, n_rows, local_tokens(grid, n_rows, seq_len),
+                         m->plan.n_depth);
   return err;
 }
 

@@ -71,6 +71,16 @@ typedef struct {
   void (*least)(float *to, const float *x);
 } hy_kit;
 
+/* Pieces of a program that a backend can record and play again. */
+typedef struct hy_recording hy_recording;
+typedef struct {
+  /** Run the piece, or play what earlier calls have recorded of it: the same
+   *  calls of the backend with the same arguments. \param r  NULL before the
+   *  first call  \return 1: run was called, so the host's side has happened */
+  int (*play)(hy_recording **r, void (*run)(void *), void *arg);
+  void (*drop)(hy_recording *r);
+} hy_record;
+
 struct hy_backend {
   const char *name;
   hy_fmt act;      /* of activations, their gradients and matrices */
@@ -84,6 +94,7 @@ struct hy_backend {
   void (*init)(void); /* before the first body; may be called again */
   const hy_mem *mem;  /* of a dry backend: NULL, as is kit */
   const hy_kit *kit;
+  const hy_record *record; /* NULL: nothing can be recorded */
 };
 
 /** The CPU fp32 reference, and its dry twin. */

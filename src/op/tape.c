@@ -493,6 +493,27 @@ hy_watch(hy_ctx *c, const char *name, const hy_tensor *t, unsigned axis)
     c->watch(c->watch_arg, c->layer, name, t, axis);
 }
 
+void *
+hy_tensor_look(const hy_backend *be, const hy_tensor *t)
+{
+  int64_t cols = hy_cols(t);
+  size_t row = hy_bytes(t->fmt, cols);
+  char *raw = hy_malloc((size_t)t->dim[0] * row);
+  float *x;
+
+  if (t->ld == cols)
+    be->mem->read(raw, t->data, (size_t)t->dim[0] * row);
+  for (int64_t r = 0; t->ld != cols && r < t->dim[0]; r++)
+    be->mem->read(raw + (size_t)r * row, hy_at(t->data, t->fmt, r * t->ld),
+                  row);
+  if (t->fmt != HY_BF16)
+    return raw;
+  x = hy_malloc(hy_bytes(HY_F32, t->dim[0] * cols));
+  hy_to_f32(x, raw, t->fmt, t->dim[0] * cols);
+  free(raw);
+  return x;
+}
+
 void
 hy_watch_i32(hy_ctx *c, const char *name, const int32_t *v, int64_t rows,
              int64_t cols)

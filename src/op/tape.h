@@ -165,7 +165,8 @@ struct hy_ctx {
   struct hy_again *again; /* while a piece runs again; NULL: the first time */
   int worst;       /* dry: plan for the worst routing, not the expected */
   size_t expected; /* bytes of all arenas by the plan */
-  /* shows named intermediate results (compare, monitors); may be NULL */
+  /* shows named intermediate results (compare, monitors); may be NULL. Their
+   * numbers are in backend memory: hy_tensor_look */
   void (*watch)(void *arg, int64_t layer, const char *name, const hy_tensor *t,
                 unsigned axis);
   void *watch_arg;
@@ -238,6 +239,10 @@ void hy_backward(hy_ctx *c);
 /** Show t to c->watch, if there is one.
  *  \param axis  whose ranks have other columns of it each (HY_TP); 0: none */
 void hy_watch(hy_ctx *c, const char *name, const hy_tensor *t, unsigned axis);
+/** The numbers of t, wherever they lie, as fp32 (as int32 if they are that) one
+ *  row behind the other. \return memory to be freed. Not collective. */
+void *hy_tensor_look(const hy_backend *be, const hy_tensor *t);
+
 void hy_watch_i32(hy_ctx *c, const char *name, const int32_t *v, int64_t rows,
                   int64_t cols);
 

@@ -39,6 +39,14 @@ hy_trainer_new(hy_trainer *t, hy_model *m, const hy_grid *grid, int n_threads,
   return err;
 }
 
+int
+hy_trainer_record(hy_trainer *t)
+{
+  for (int i = 0; i < t->pipe.n_ctx; i++)
+    t->ctx[i].fetch = NULL; /* its messages are not of the piece */
+  return hy_pipe_record(&t->pipe);
+}
+
 void
 hy_trainer_free(hy_trainer *t)
 {

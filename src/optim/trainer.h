@@ -38,6 +38,10 @@ int hy_trainer_new(hy_trainer *t, hy_model *m, const hy_grid *grid,
                    int64_t n_micro);
 void hy_trainer_free(hy_trainer *t);
 
+/** Record micro-batches and play them again; the sums of gradients then follow
+ *  the last one. 0 or HY_EDECK (hy_recorder_check). Not collective. */
+int hy_trainer_record(hy_trainer *t);
+
 /** Gradient of the global batch, clip, update number `step` (1-based) at this
  *  rate, router bias update. A loss or gradient that is not finite:
  *  HY_EDIVERGED naming step and tensor, before anything is updated.

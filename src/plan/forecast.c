@@ -1,4 +1,5 @@
 #include "plan/forecast.h"
+#include "gpu/device.h"
 #include "model/pipe.h"
 #include "model/schedule.h"
 #include "optim/update.h"
@@ -117,6 +118,7 @@ forecast_rank(hy_forecast *f, const hy_deck *d, int stage, int cp,
 
   *f = (hy_forecast){.stage = stage};
   grid.row_len = d->data.seq_len; /* as a run: the cut depends on it */
+  hy_device_plan(&grid, d);
   if (!err)
     err = hy_model_plan_zero(&m, &d->model, &grid, (int)d->optim.zero);
   if (!err)

@@ -76,6 +76,7 @@ static void
 put_state(const hy_compare *k, hy_bag *bag, const char *prefix, int64_t layer,
           const hy_tensor *t, const state_shape *s)
 {
+  float *x = hy_tensor_look(hy_backend_of(k->grid), t);
   const hy_param_ref *p = &k->model->params.ref[s->spec];
   int64_t dim[4] = {0}, n = t->dim[s->unit_dim];
   int64_t all = p->spec->dim[p->spec->split];
@@ -91,8 +92,9 @@ put_state(const hy_compare *k, hy_bag *bag, const char *prefix, int64_t layer,
     for (int i = 0; i < p->shard.n; i++)
       if (k->grid->tp.rank % p->shard.copies[i] == 0)
         memcpy(out + (o * all + p->shard.global[i]) * s->inner,
-               hy_f32(t) + (o * n + p->shard.local[i]) * s->inner,
+               x + (o * n + p->shard.local[i]) * s->inner,
                (size_t)(p->shard.count[i] * s->inner) * sizeof *out);
+  free(x);
 }
 
 /* The file holds the states of the first prompt of a set, slot 0. Stages and tp

@@ -169,7 +169,8 @@ show(void *arg, int64_t layer, const char *name, const hy_tensor *t,
   catcher *w = arg;
   const hy_comm *tp = &w->k->grid->tp;
   int64_t cols = hy_cols(t), all = cols, first = 0;
-  char full[160];
+  size_t bytes = hy_bytes(HY_F32, cols); /* an int32 has as many */
+  char full[160], *here, *row;
   hy_bag_item *it;
 
   if (axis == HY_TP) /* each rank has its own columns */
@@ -179,14 +180,13 @@ show(void *arg, int64_t layer, const char *name, const hy_tensor *t,
       hy_bag_get(w->bag, full, t->fmt == HY_I32, 2, (int64_t[]){w->n_all, all});
   if (axis != HY_TP && tp->rank != 0 && t->dim[0] == w->ctx->batch->n_tokens)
     return; /* the same as on tp rank 0 */
-  for (int64_t r = 0; r < t->dim[0]; r++) {
+  row = here = hy_tensor_look(w->ctx->be, t);
+  for (int64_t r = 0; r < t->dim[0]; r++, row += bytes) {
     int64_t at = global_row(w, t, r) * all + first;
 
-    if (t->fmt == HY_I32)
-      memcpy(it->i + at, hy_i32(t) + r * t->ld, (size_t)cols * sizeof(int32_t));
-    else
-      memcpy(it->f + at, hy_f32(t) + r * t->ld, (size_t)cols * sizeof(float));
+    memcpy(t->fmt == HY_I32 ? (void *)(it->i + at) : it->f + at, row, bytes);
   }
+  free(here);
 }
 
 /* All rows of the case as one batch. */
@@ -359,7 +359,8 @@ hy_compare_forward(hy_compare *k, hy_bag *bag)
 {
   case_rows rows = {0};
   hy_params *p = &k->model->params;
-  hy_losses loss = {0};
+  const hy_backend *be = hy_backend_of(k->grid);
+  hy_losses loss = {0}, *there = be->mem->get(sizeof *there);
   hy_batch_source src = {1, get_mine, &rows};
   hy_batch last;
   float *scratch;
@@ -367,6 +368,8 @@ hy_compare_forward(hy_compare *k, hy_bag *bag)
   int err = read_rows(k, &rows);
   catcher w = {.bag = bag, .k = k};
 
+  if (!err && !there)
+    err = hy_fail(HY_ERES, "memory: no room for the losses");
   if (err)
     return err;
   err = take_mine(k, &rows);
@@ -381,7 +384,8 @@ hy_compare_forward(hy_compare *k, hy_bag *bag)
     w.ctx = pipe.ctx;
     pipe.ctx->watch = show;
     pipe.ctx->watch_arg = &w;
-    err = hy_pipe_run(&pipe, &src, 1, &loss, &last);
+    err = hy_pipe_run(&pipe, &src, 1, there, &last);
+    be->mem->read(&loss, there, sizeof loss);
   }
   if (!err) {
     scratch = hy_malloc(HY_BUCKET * sizeof *scratch);
@@ -391,6 +395,7 @@ hy_compare_forward(hy_compare *k, hy_bag *bag)
     hy_bag_gather(bag, &k->grid->world);
     put_losses(k, &rows.all, &loss, bag);
   }
+  be->mem->put(there);
   hy_pipe_free(&pipe);
   hy_cut_free(rows.cut);
   free(rows.start);
