@@ -13,6 +13,13 @@ const char *hy_fmt_name(hy_fmt f);
 /** Bytes of n elements. */
 size_t hy_bytes(hy_fmt f, int64_t n);
 
+/** Element i of the numbers at p. */
+static inline void *
+hy_at(const void *p, hy_fmt fmt, int64_t i)
+{
+  return (char *)(uintptr_t)p + hy_bytes(fmt, i);
+}
+
 /** bf16 is the upper half of an fp32; narrowing rounds to nearest even and
  *  keeps NaN a NaN. */
 float hy_bf16_to_f32(uint16_t x);

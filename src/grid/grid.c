@@ -65,6 +65,16 @@ rows_of(row r[N_ROWS], hy_grid *g, const hy_deck_grid *d, int n_dp, int rank)
 }
 
 static hy_comm
+dry_comm(int rank, int size, int axis, hy_meter *meter)
+{
+  return (hy_comm){.mpi = MPI_COMM_NULL,
+                   .rank = rank,
+                   .size = size,
+                   .axis = axis,
+                   .meter = meter};
+}
+
+static hy_comm
 split(const hy_grid *g, int axis, int colour)
 {
   hy_comm c;
@@ -105,9 +115,8 @@ hy_grid_new(hy_grid *g, MPI_Comm parent, const hy_deck_grid *d)
   return HY_OK;
 }
 
-/* Every communicator of g, one after another; NULL behind the last. */
-static hy_comm *
-comm_at(hy_grid *g, int i)
+hy_comm *
+hy_grid_comm(hy_grid *g, int i)
 {
   hy_comm *c[] = {&g->tp,    &g->cp, &g->dp,  &g->pp,    &g->dp_cp, &g->seq,
                   &g->stage, &g->ep, &g->edp, &g->embed, &g->world};
@@ -121,7 +130,7 @@ hy_grid_free(hy_grid *g)
 {
   hy_comm *c;
 
-  for (int i = 0; g->owned && (c = comm_at(g, i)) != NULL; i++)
+  for (int i = 0; g->owned && (c = hy_grid_comm(g, i)) != NULL; i++)
     MPI_Comm_free(&c->mpi);
   if (g->owned)
     free(g->meter);
@@ -136,7 +145,8 @@ hy_grid_dry(hy_grid *copy, const hy_grid *g, hy_meter *meter)
   *copy = *g;
   copy->meter = meter;
   copy->owned = 0;
-  for (int i = 0; (c = comm_at(copy, i)) != NULL; i++) {
+  for (int i = 0; (c = hy_grid_comm(copy, i)) != NULL; i++) {
+    *c = hy_comm_host(c);
     c->mpi = MPI_COMM_NULL;
     c->meter = meter;
   }
@@ -156,17 +166,14 @@ hy_grid_plan_cp(hy_grid *g, const hy_deck_grid *d, int stage, int cp,
   g->sp = d->sp && d->tp > 1;
   g->pp_cut = d->pp_cut;
   g->meter = meter;
-  g->world =
-      (hy_comm){MPI_COMM_NULL, stage * (int)(n / d->pp) + cp * (int)d->tp,
-                (int)n, HY_AXIS_OTHER, meter};
+  g->world = dry_comm(stage * (int)(n / d->pp) + cp * (int)d->tp, (int)n,
+                      HY_AXIS_OTHER, meter);
   rows_of(r, g, d, (int)dp, g->world.rank);
   for (int i = 0; i < N_ROWS; i++)
-    *r[i].comm =
-        (hy_comm){MPI_COMM_NULL, r[i].rank, r[i].size, r[i].axis, meter};
+    *r[i].comm = dry_comm(r[i].rank, r[i].size, r[i].axis, meter);
   for (int f = 2; f <= g->tp.size && g->n_near < HY_MAX_DIVISOR; f++)
     if (g->tp.size % f == 0)
-      g->near[g->n_near++] =
-          (hy_comm){MPI_COMM_NULL, g->tp.rank % f, f, HY_AXIS_TP, meter};
+      g->near[g->n_near++] = dry_comm(g->tp.rank % f, f, HY_AXIS_TP, meter);
   return HY_OK;
 }
 
@@ -182,5 +189,5 @@ hy_grid_near(const hy_grid *g, int f)
   for (int i = 0; i < g->n_near; i++)
     if (g->near[i].size == f)
       return g->near[i];
-  return (hy_comm){MPI_COMM_NULL, 0, 1, HY_AXIS_TP, g->meter};
+  return dry_comm(0, 1, HY_AXIS_TP, g->meter);
 }

@@ -58,6 +58,9 @@ int hy_grid_plan(hy_grid *g, const hy_deck_grid *d, int stage, hy_meter *meter);
 int hy_grid_plan_cp(hy_grid *g, const hy_deck_grid *d, int stage, int cp,
                     hy_meter *meter);
 
+/** Every communicator of g, one after another; NULL behind the last. */
+hy_comm *hy_grid_comm(hy_grid *g, int i);
+
 /** A copy of g whose communicators only count, on meter: for walking the
  *  program of this rank before it runs. Nothing to free. */
 void hy_grid_dry(hy_grid *copy, const hy_grid *g, hy_meter *meter);

@@ -49,4 +49,18 @@ hy_meter_leave(const hy_comm *comm)
   HY_TELL(m->since, now);
 }
 
+/** Whether a call has to do anything: count it, and say if there is someone to
+ *  talk to. Then hy_meter_leave has to follow. */
+static inline int
+hy_meter_begin(const hy_comm *comm, const char *what, double bytes)
+{
+  if (comm->size == 1)
+    return 0;
+  hy_meter_sent(comm, bytes);
+  if (comm->mpi == MPI_COMM_NULL)
+    return 0;
+  hy_meter_enter(comm, what);
+  return 1;
+}
+
 #endif

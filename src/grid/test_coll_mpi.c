@@ -1,6 +1,7 @@
 /* Collectives that move data: uneven and empty ranges, several started at
- * once, pieces, dry communicators. Started on 1, 2 and 4 ranks, and built with
- * a coll.c and comm.c that cut messages into pieces of a few bytes. */
+ * once, pieces, dry communicators; as MPI messages and through a table.
+ * Started on 1, 2 and 4 ranks, and built with a coll.c and comm.c that cut
+ * messages into pieces of a few bytes. */
 #include "grid/comm.h"
 #include "grid/grid.h"
 #include "base/mem.h"
@@ -18,6 +19,95 @@ enum { MAX_RANKS = 16, N_CASES = 40 };
 
 static hy_comm world; /* set once in main; with a meter */
 static hy_meter counted;
+
+/* ---- a table that waits for every group where it ends: what belongs together
+ * and is not in one group never ends ---- */
+
+static struct {
+  int depth, n;
+  MPI_Request req[4096];
+} held;
+
+static int flying; /* hy_pending.flight points here */
+
+static void
+held_begin(const hy_comm *comm)
+{
+  (void)comm;
+  held.depth++;
+}
+
+static void
+held_end(const hy_comm *comm)
+{
+  (void)comm;
+  if (--held.depth == 0) {
+    MPI_Waitall(held.n, held.req, MPI_STATUSES_IGNORE);
+    held.n = 0;
+  }
+}
+
+static MPI_Request *
+held_next(hy_pending *p)
+{
+  assert_true(held.depth > 0 && held.n < 4096);
+  p->flight = &flying;
+  return &held.req[held.n++];
+}
+
+static void
+held_send(hy_pending *p, const hy_comm *comm, const void *data, size_t n,
+          int to)
+{
+  assert_true(n > 0);
+  MPI_Issend(data, (int)n, MPI_BYTE, to, 5, comm->mpi, held_next(p));
+}
+
+static void
+held_recv(hy_pending *p, const hy_comm *comm, void *data, size_t n, int from)
+{
+  assert_true(n > 0);
+  MPI_Irecv(data, (int)n, MPI_BYTE, from, 5, comm->mpi, held_next(p));
+}
+
+static void
+held_wait(hy_pending *p)
+{
+  p->flight = NULL;
+}
+
+static void
+held_copy(void *to, const void *from, size_t bytes)
+{
+  memmove(to, from, bytes);
+}
+
+static void
+held_sum(void *out, const void *part, hy_fmt fmt, int64_t n, int n_part,
+         int more)
+{
+  assert_false(more);
+  for (int64_t i = 0; i < n; i++) {
+    float sum, x;
+
+    hy_to_f32(&sum, hy_at(part, fmt, i), fmt, 1);
+    for (int k = 1; k < n_part; k++) {
+      hy_to_f32(&x, hy_at(part, fmt, k * n + i), fmt, 1);
+      sum += x;
+    }
+    hy_from_f32(hy_at(out, fmt, i), &sum, fmt, 1);
+  }
+}
+
+static const hy_coll held_coll = {.name = "held",
+                                  .host_waits = 1,
+                                  .begin = held_begin,
+                                  .end = held_end,
+                                  .send = held_send,
+                                  .recv = held_recv,
+                                  .wait = held_wait,
+                                  .copy = held_copy,
+                                  .sum = held_sum};
 
 /* Number `at` of case `seed`, below n; the same on every rank. */
 static int64_t
@@ -53,7 +143,11 @@ value(int from, int to, int64_t i)
 static hy_comm
 dry(hy_meter *meter)
 {
-  return (hy_comm){MPI_COMM_NULL, world.rank, world.size, world.axis, meter};
+  return (hy_comm){.mpi = MPI_COMM_NULL,
+                   .rank = world.rank,
+                   .size = world.size,
+                   .axis = world.axis,
+                   .meter = meter};
 }
 
 /* Bytes counted for the axis since `before`, and those of a dry call. */
@@ -156,7 +250,7 @@ check_reduce_scatter(int seed, int in_place)
   scratch = hy_malloc((size_t)(n * world.size + 1) * sizeof *scratch);
   for (int64_t i = 0; i < at[world.size]; i++)
     x[i] = value(world.rank, 0, i);
-  hy_reduce_scatter(&world, x, at, own, scratch);
+  hy_reduce_scatter(&world, x, at, own, HY_F32, scratch);
   for (int64_t i = 0; i < n; i++) {
     float want = value(0, 0, at[world.rank] + i);
 
@@ -165,7 +259,7 @@ check_reduce_scatter(int seed, int in_place)
     assert_memory_equal(&own[i], &want, sizeof want);
   }
   if (world.size > 1)
-    hy_reduce_scatter(&only, NULL, at, NULL, NULL);
+    hy_reduce_scatter(&only, NULL, at, NULL, HY_F32, NULL);
   check_counts(before, &m);
   if (!in_place)
     free(own);
@@ -228,15 +322,17 @@ test_several(void **state)
       x[i] = value(world.rank, 0, i);
       y[i] = value(world.rank, 1, i);
     }
-    hy_reduce_scatter_start(&p, &world, x, at, scratch);
+    hy_reduce_scatter_start(&p, &world, x, at, HY_F32, scratch);
     if (world.size > 1) {
+      hy_group_begin(&world);
       hy_recv_start(&p, &world, &in, 1, last);
       hy_send_start(&p, &world, &out, 1, next);
+      hy_group_end(&world);
     }
     hy_all_gather_start(&p, &world, y, at, sizeof *y);
     hy_wait(&p);
     hy_wait(&p); /* nothing under way: nothing to do */
-    hy_reduce_scatter_finish(&world, at, x + at[world.rank], scratch);
+    hy_reduce_scatter_finish(&world, at, x + at[world.rank], HY_F32, scratch);
     for (int64_t i = at[world.rank]; i < at[world.rank + 1]; i++) {
       float want = value(0, 0, i);
 
@@ -253,6 +349,58 @@ test_several(void **state)
   free(x);
   free(y);
   free(scratch);
+}
+
+/* Few and many numbers, fewer than ranks, whole lines and not. */
+static void
+check_sum(hy_fmt fmt, int64_t n)
+{
+  int64_t room = (int64_t)hy_sum_room(&world, (size_t)n);
+  void *x = hy_calloc(1, hy_bytes(fmt, n)), *scratch;
+  hy_meter m = {0};
+  hy_comm only = dry(&m);
+  double before = counted.sent[world.axis];
+
+  scratch = hy_calloc(1, hy_bytes(fmt, room));
+  for (int64_t i = 0; i < n; i++) {
+    float v = value(world.rank, 2, i);
+
+    hy_from_f32(hy_at(x, fmt, i), &v, fmt, 1);
+  }
+  hy_sum(&world, x, scratch, fmt, (size_t)n);
+  for (int64_t i = 0; i < n; i++) {
+    uint16_t half;
+    float want = 0;
+
+    for (int r = 0; r < world.size; r++) {
+      float v = value(r, 2, i);
+
+      v = fmt == HY_F32 ? v : hy_bf16_to_f32(hy_f32_to_bf16(v));
+      want = r ? want + v : v;
+    }
+    half = hy_f32_to_bf16(want);
+    assert_memory_equal(hy_at(x, fmt, i),
+                        fmt == HY_F32 ? (void *)&want : (void *)&half,
+                        hy_bytes(fmt, 1));
+  }
+  if (world.size > 1)
+    hy_sum(&only, NULL, NULL, fmt, (size_t)n);
+  check_counts(before, &m);
+  free(x);
+  free(scratch);
+}
+
+static void
+test_sum(void **state)
+{
+  static const int64_t n[] = {0, 1, 3, 5, 31, 64, 127, 128, 129, 777, 1024};
+
+  (void)state;
+  for (size_t i = 0; i < sizeof n / sizeof *n; i++) {
+    check_sum(HY_F32, n[i]);
+    if (world.coll)
+      check_sum(HY_BF16, n[i]);
+  }
 }
 
 /* Many pieces each: more messages than a handle without heap holds. */
@@ -324,14 +472,12 @@ test_meter(void **state)
 int
 main(int argc, char **argv)
 {
-  const struct CMUnitTest test[] = {cmocka_unit_test(test_all_gather),
-                                    cmocka_unit_test(test_all_to_all),
-                                    cmocka_unit_test(test_reduce_scatter),
-                                    cmocka_unit_test(test_exchange),
-                                    cmocka_unit_test(test_several),
-                                    cmocka_unit_test(test_pieces),
-                                    cmocka_unit_test(test_dry),
-                                    cmocka_unit_test(test_meter)};
+  const struct CMUnitTest test[] = {
+      cmocka_unit_test(test_all_gather),     cmocka_unit_test(test_all_to_all),
+      cmocka_unit_test(test_reduce_scatter), cmocka_unit_test(test_exchange),
+      cmocka_unit_test(test_several),        cmocka_unit_test(test_sum),
+      cmocka_unit_test(test_pieces),         cmocka_unit_test(test_dry),
+      cmocka_unit_test(test_meter)};
   int failed;
 
   MPI_Init(&argc, &argv);
@@ -339,6 +485,8 @@ main(int argc, char **argv)
   world.axis = HY_AXIS_CP;
   world.meter = &counted;
   failed = cmocka_run_group_tests(test, NULL, NULL);
+  world.coll = &held_coll;
+  failed += cmocka_run_group_tests_name("table", test, NULL, NULL);
   MPI_Finalize();
   return failed;
 }

@@ -60,7 +60,7 @@ write_text(const hy_train *r, const char *dir, const hy_step_result *s,
 void
 hy_train_post_mortem(hy_train *r, const hy_step_result *s)
 {
-  const hy_comm *world = &r->grid->world;
+  hy_comm host = hy_comm_host(&r->grid->world), *world = &host;
   int64_t *at = hy_calloc((size_t)world->size + 1, sizeof *at);
   char *all = hy_calloc((size_t)world->size, LINE);
   char *dir = hy_path_join(r->deck->job.dir, "diverged");

@@ -228,7 +228,7 @@ sum_start(hy_store *u, int id)
     float *x = un->g ? inside(u, un->g->x, of_g) : inside(u, u->p->g, g->at);
 
     hy_reduce_scatter_start(&u->sum.wait, comm_of(u, g), x, g->cut,
-                            inside(u, u->sum.scratch->x, at));
+                            HY_F32, inside(u, u->sum.scratch->x, at));
     of_g += g->room;
     at += scratch_of(g);
   }

@@ -80,6 +80,7 @@ hy_hop_run(const hy_hop *h, int d)
   int cp = h->comm->size, me = h->comm->rank;
   int dry = h->comm->mpi == MPI_COMM_NULL;
 
+  hy_group_begin(h->comm);
   for (int i = 0; i < 2; i++) {
     size_t bytes = p.from[i] < 0 ? 0 : hop_bytes(h, p.from[i], p.piece[i]);
 
@@ -95,6 +96,7 @@ hy_hop_run(const hy_hop *h, int d)
     if (bytes > 0 && hy_cut_owner(cp, p.to[i]) != me)
       hy_send_start(&wait, h->comm, p.out[i], bytes, hy_cut_owner(cp, p.to[i]));
   }
+  hy_group_end(h->comm);
   hy_wait(&wait);
   for (int i = 0; i < 2 && !dry; i++)
     if (p.from[i] >= 0)

@@ -265,6 +265,7 @@ pass_keys(const ring *w, int step, hy_pending *p, const float *held,
   const hy_comm *cp = &w->c->grid->cp;
   int above = (w->rank + 1) % w->cp, below = (w->rank + w->cp - 1) % w->cp;
 
+  hy_group_begin(cp);
   EACH_PART(w, step + 1, in)
   {
     hy_recv_start(p, cp, next + in.at, part_bytes(w, &in), above);
@@ -274,6 +275,7 @@ pass_keys(const ring *w, int step, hy_pending *p, const float *held,
     if (needed(w, out.row, out.piece, step + 1))
       hy_send_start(p, cp, held + out.at, part_bytes(w, &out), below);
   }
+  hy_group_end(cp);
 }
 
 /* The same for their gradients, but what nobody needs further on goes home;
@@ -287,6 +289,7 @@ pass_grads(const ring *w, int step, hy_pending *p, const float *held,
   const hy_comm *cp = &w->c->grid->cp;
   int above = (w->rank + 1) % w->cp, below = (w->rank + w->cp - 1) % w->cp;
 
+  hy_group_begin(cp);
   EACH_PART(w, step + 1, in)
   {
     hy_recv_start(p, cp, next + in.at, part_bytes(w, &in), above);
@@ -305,6 +308,7 @@ pass_grads(const ring *w, int step, hy_pending *p, const float *held,
       hy_recv_start(at_home, cp, home + own.at, part_bytes(w, &own),
                     holder(w, w->rank, step));
   }
+  hy_group_end(cp);
 }
 
 /* ---- the record ---- */

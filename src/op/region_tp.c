@@ -116,7 +116,8 @@ gather(hy_rec *r, float *all)
 static void
 sum_slice(hy_rec *r, float *all)
 {
-  hy_reduce_scatter(r->attr.comm, all, r->attr.at, all + own_at(r), r->scratch);
+  hy_reduce_scatter(r->attr.comm, all, r->attr.at, all + own_at(r), HY_F32,
+                    r->scratch);
 }
 
 static void

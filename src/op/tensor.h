@@ -40,13 +40,6 @@ hy_cols(const hy_tensor *t)
   return n;
 }
 
-/** Element i of the numbers at p. */
-static inline void *
-hy_at(const void *p, hy_fmt fmt, int64_t i)
-{
-  return (char *)(uintptr_t)p + hy_bytes(fmt, i);
-}
-
 static inline float *
 hy_f32(const hy_tensor *t)
 {

@@ -118,8 +118,10 @@ sum_ids(int32_t *id, int64_t n, const hy_comm *comm)
 }
 
 void
-hy_bag_gather(hy_bag *b, const hy_comm *comm)
+hy_bag_gather(hy_bag *b, const hy_comm *ranks)
 {
+  hy_comm host = hy_comm_host(ranks), *comm = &host;
+
   if (comm->size == 1)
     return;
   unite(b, comm);
