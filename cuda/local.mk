@@ -33,7 +33,9 @@ CU_FILES = \
 CU_FILES_H = cuda/cu.h cuda/launch.h cuda/probe.h cuda/ptx.h cuda/sizes.h \
   cuda/kit.h \
   cuda/pack.cuh \
-  cuda/pointwise.cuh
+  cuda/pointwise.cuh \
+  cuda/attention.h cuda/attention.cuh cuda/attention_fwd.cuh \
+  cuda/attention_bwd.cuh
 EXTRA_DIST += $(CU_FILES) $(CU_FILES_H)
 
 # The host side; with the kernels it makes the module for a GPU, with the
@@ -78,11 +80,15 @@ src_gpu_libgpu_shim_a_DEPENDENCIES = $(SHIM_O)
 CLEANFILES += $(SHIM_O) $(SHIM_O:.o=.d)
 
 hymn_unit_tests += src/gpu/test_parity
-src_gpu_test_parity_SOURCES = src/gpu/test_parity.c src/op/test_ops.h \
+src_gpu_test_parity_SOURCES = src/gpu/test_parity.c \
+  src/gpu/test_parity_attention.c src/op/test_ops.h \
   src/op/test_ops_case.h \
   src/op/test_ops_balance.c src/op/test_ops_dense.c src/op/test_ops_moe.c \
   src/op/test_ops_seq.c src/op/test_ops_tp.c src/cpu/test_op.h
 src_gpu_test_parity_CPPFLAGS = $(AM_CPPFLAGS) $(SHIM_CPPFLAGS) -DHY_TEST_PINNED
+# all of it: weak references alone take nothing out of an archive
+src_gpu_test_parity_LDFLAGS = \
+  -Wl,--whole-archive,src/gpu/libgpu_shim.a,--no-whole-archive
 src_gpu_test_parity_LDADD = src/gpu/libgpu_shim.a $(HYMN_TEST_LIBS) -lstdc++
 
 hymn_unit_tests += src/gpu/test_kit

@@ -5,4 +5,7 @@
 /* Tokens of a chunk of the scan. */
 enum { CU_SSD_CHUNK = 128 };
 
+/* Widest head of attention. */
+enum { CU_ATTN_MAX_D = 512 };
+
 #endif
