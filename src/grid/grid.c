@@ -152,6 +152,18 @@ hy_grid_dry(hy_grid *copy, const hy_grid *g, hy_meter *meter)
   }
 }
 
+void
+hy_grid_host(hy_grid *copy, const hy_grid *g)
+{
+  hy_comm *c;
+
+  *copy = *g;
+  copy->owned = 0;
+  copy->backend = NULL;
+  for (int i = 0; (c = hy_grid_comm(copy, i)) != NULL; i++)
+    *c = hy_comm_host(c);
+}
+
 int
 hy_grid_plan_cp(hy_grid *g, const hy_deck_grid *d, int stage, int cp,
                 hy_meter *meter)

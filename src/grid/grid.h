@@ -65,6 +65,10 @@ hy_comm *hy_grid_comm(hy_grid *g, int i);
  *  program of this rank before it runs. Nothing to free. */
 void hy_grid_dry(hy_grid *copy, const hy_grid *g, hy_meter *meter);
 
+/** A copy of g for tensors of the CPU backend, whatever g computes on. Nothing
+ *  to free. */
+void hy_grid_host(hy_grid *copy, const hy_grid *g);
+
 /** The f neighbouring tp ranks of this one; f divides tp. f = 1: alone. */
 hy_comm hy_grid_near(const hy_grid *g, int f);
 

@@ -4,6 +4,7 @@
 #include "grid/comm.h"
 #include "grid/threads.h"
 #include "io/source.h"
+#include "job/compare_reference.h"
 #include "job/job.h"
 #include "verify/case.h"
 #include "verify/compare.h"
@@ -95,7 +96,7 @@ run_file(hy_deck *d, const hy_grid *grid, const hy_case *c, int file,
   hy_model model = {0};
   hy_bag bag = {0}, start = {0};
   const char *input[N_INPUT + 2] = {NULL};
-  hy_check_rules rules = {c->bound, input, &start};
+  hy_check_rules rules = {c->bound, input, hy_case_is_low(d), &start};
   hy_st *expected = NULL;
   int err;
 
@@ -160,6 +161,8 @@ read_case(hy_case *c, hy_deck *d)
 
     if (!err && !d->model.from[0])
       set_text(d, "model.from", c->checkpoint);
+    if (!err && hy_case_is_low(d))
+      hy_case_bounds(c, d);
     return err;
   }
   if (!d->compare.expected[0] || !d->model.from[0])
@@ -173,8 +176,12 @@ compare_run(hy_deck *d, const hy_grid *grid)
 {
   hy_verdict v = {0};
   hy_case c = {0};
-  int err = hy_agree(&grid->world, read_case(&c, d));
+  int err;
 
+  if (!strcmp(d->compare.reference, "cpu"))
+    err = hy_compare_reference(d, grid, &v);
+  else
+    err = hy_agree(&grid->world, read_case(&c, d));
   for (int i = 0; i < c.n_file && !err; i++)
     err = run_file(d, grid, &c, i, &v);
   hy_case_free(&c);

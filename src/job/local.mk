@@ -4,6 +4,7 @@ src_libhymn_a_SOURCES += \
   src/job/bench.c \
   src/job/bench_ckpt.c \
   src/job/compare.c \
+  src/job/compare_reference.c src/job/compare_reference.h \
   src/job/export.c \
   src/job/generate.c \
   src/job/import.c \

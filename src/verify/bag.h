@@ -55,7 +55,10 @@ typedef struct {
 typedef struct {
   const hy_bound *bound; /* longest matching group wins; ends with NULL */
   const char *const
-      *input;          /* tensors that were read, not produced; NULL ends */
+      *input; /* tensors that were read, not produced; NULL ends */
+  int rms;    /* errors are rms(d) / rms(expected), of ids the share that
+                 differs: for bf16, where a token near a border of the router
+                 may choose otherwise */
   const hy_bag *start; /* weights before training, for final.*: judged by rms
                           error over rms movement; may be NULL */
 } hy_check_rules;
@@ -65,5 +68,8 @@ typedef struct {
  *  fails. Not collective. */
 void hy_check(const hy_st *expected, const hy_bag *bag,
               const hy_check_rules *rules, hy_verdict *v);
+/** The same for every item of another bag, in its order. */
+void hy_check_bag(const hy_bag *expected, const hy_bag *bag,
+                  const hy_check_rules *rules, hy_verdict *v);
 
 #endif

@@ -147,17 +147,56 @@ hy_case_read(hy_case *k, const char *dir)
   return err;
 }
 
+static void
+free_bounds(hy_case *k)
+{
+  for (int i = 0; i < HY_CASE_MAX_BOUNDS; i++) {
+    free((char *)(uintptr_t)k->bound[i].group);
+    k->bound[i] = (hy_bound){0};
+  }
+}
+
 int
 hy_case_from_deck(hy_case *k, const hy_deck *d)
 {
   *k = (hy_case){.n_file = 1};
   k->file[0].path = hy_strdup(d->compare.expected);
   k->file[0].repeated = 1;
-  default_bounds(k, d->compare.bound_forward, d->compare.bound_loss,
-                 d->compare.bound_grad);
-  add_bound(k, "final", 1e-2);
+  hy_case_bounds(k, d);
   k->optim = d->optim;
   return HY_OK;
+}
+
+static double
+chosen(double bound, double by_precision)
+{
+  return bound > 0 ? bound : by_precision;
+}
+
+void
+hy_case_bounds(hy_case *k, const hy_deck *d)
+{
+  const hy_deck_compare *c = &d->compare;
+
+  free_bounds(k);
+  if (hy_case_is_low(d)) {
+    default_bounds(k, chosen(c->bound_forward, 5e-2),
+                   chosen(c->bound_loss, 1e-2), chosen(c->bound_grad, 1e-1));
+    add_bound(k, "router.indices", 5e-2);
+    add_bound(k, "mtp.router.indices", 5e-2);
+    add_bound(k, "grad_norm", 5e-2);
+    add_bound(k, "final", 2e-1);
+  } else {
+    default_bounds(k, chosen(c->bound_forward, 2e-5),
+                   chosen(c->bound_loss, 3e-6), chosen(c->bound_grad, 8e-5));
+    add_bound(k, "final", 1e-2);
+  }
+}
+
+int
+hy_case_is_low(const hy_deck *d)
+{
+  return !strcmp(d->job.precision, "bf16");
 }
 
 void
@@ -166,8 +205,7 @@ hy_case_free(hy_case *k)
   free(k->checkpoint);
   for (int i = 0; i < k->n_file; i++)
     free(k->file[i].path);
-  for (int i = 0; i < HY_CASE_MAX_BOUNDS; i++)
-    free((char *)(uintptr_t)k->bound[i].group);
+  free_bounds(k);
   *k = (hy_case){0};
 }
 

@@ -30,6 +30,13 @@ int hy_case_read(hy_case *k, const char *dir);
 int hy_case_from_deck(hy_case *k, const hy_deck *d);
 void hy_case_free(hy_case *k);
 
+/** Bounds from &compare, where they are 0 by job.precision, in place of all
+ *  that k has. */
+void hy_case_bounds(hy_case *k, const hy_deck *d);
+
+/** The run computes in a format below fp32: errors are judged by rms. */
+int hy_case_is_low(const hy_deck *d);
+
 /** Kind by the tensors in an expected file. */
 const char *hy_case_kind_of(const hy_st *expected);
 

@@ -13,6 +13,9 @@ typedef struct {
   hy_model *model; /* loaded */
   int n_threads;
   const hy_st *expected;
+  /* without it: these rows of tokens, next-token loss everywhere */
+  const int32_t *id;
+  int64_t n_rows, seq_len;
   hy_deck_optim optim; /* how the reference trained, for kind train */
   int scheduled;       /* 0: the rates of the file are an input */
 } hy_compare;
