@@ -308,7 +308,8 @@ void cp_wait(int keep)
 // ---- launches, streams, events ----------------------------------------------
 static cudaError_t Err = cudaSuccess;
 static cudaError_t fail(cudaError_t e) { if (e) Err = e; return e; }
-struct Stream { std::deque<std::function<void()>> q; bool blocking = true; };
+typedef std::vector<std::function<void()>> Graph; // of one stream: what it was given
+struct Stream { std::deque<std::function<void()>> q; bool blocking = true; Graph *record = nullptr; };
 struct Event { Stream *s = nullptr; std::shared_ptr<bool> fired; double t = 0; };
 static Stream Default;
 static std::vector<Stream *> Streams{ &Default };
@@ -319,6 +320,7 @@ static void drain(Stream *s, const bool *until = nullptr)
 }
 static void post(Stream *s, std::function<void()> f)
 {
+    if (s->record) { s->record->push_back(std::move(f)); return; }
     // The default stream and the blocking streams wait for each other.
     if (s == &Default) { for (size_t i = 0; i < Streams.size(); i++) if (Streams[i] != s && Streams[i]->blocking) drain(Streams[i]); }
     else if (s->blocking) drain(&Default);
@@ -453,4 +455,22 @@ cudaError_t cudaRuntimeGetVersion(int *v) { *v = CUDART_VERSION; return cudaSucc
 cudaError_t cudaMemcpy2D(void *d, size_t dp, const void *s, size_t sp, size_t w, size_t h, cudaMemcpyKind k) { cudaError_t e = cudaMemcpy2DAsync(d, dp, s, sp, w, h, k, 0); drain(&Default); return e; }
 cudaError_t cudaMemset2DAsync(void *d, size_t p, int v, size_t w, size_t h, cudaStream_t st) { post(str(st), [=] { for (size_t r = 0; r < h; r++) memset((char *)d + r * p, v, w); }); return cudaSuccess; }
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp *p, int) { memset(p, 0, sizeof *p); strcpy(p->name, "CPU"); p->major = 9; p->totalGlobalMem = (size_t)16 << 30; p->multiProcessorCount = 132; p->warpSize = 32; p->maxThreadsPerBlock = 1024; p->sharedMemPerBlock = 48 << 10; p->sharedMemPerBlockOptin = 227 << 10; return cudaSuccess; }
+}
+extern "C" {
+cudaError_t cudaStreamBeginCapture(cudaStream_t s, cudaStreamCaptureMode)
+{
+    if (str(s) == &Default || str(s)->record) return fail(cudaErrorInvalidValue);
+    str(s)->record = new Graph;
+    return cudaSuccess;
+}
+cudaError_t cudaStreamEndCapture(cudaStream_t s, cudaGraph_t *g)
+{
+    *g = (cudaGraph_t)str(s)->record;
+    str(s)->record = nullptr;
+    return *g ? cudaSuccess : fail(cudaErrorInvalidValue);
+}
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t *e, cudaGraph_t g, unsigned long long) { *e = (cudaGraphExec_t) new Graph(*(Graph *)g); return cudaSuccess; }
+cudaError_t cudaGraphLaunch(cudaGraphExec_t e, cudaStream_t s) { for (auto &f : *(Graph *)e) post(str(s), f); return cudaSuccess; }
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t e) { delete (Graph *)e; return cudaSuccess; }
+cudaError_t cudaGraphDestroy(cudaGraph_t g) { delete (Graph *)g; return cudaSuccess; }
 }
