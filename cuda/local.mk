@@ -31,6 +31,7 @@ CU_FILES = \
   cuda/optim.cu \
   cuda/probe.cu
 CU_FILES_H = cuda/cu.h cuda/launch.h cuda/probe.h cuda/ptx.h cuda/sizes.h \
+  cuda/rows.h cuda/rows.cuh cuda/conv1d.h \
   cuda/kit.h \
   cuda/pack.cuh \
   cuda/pointwise.cuh \
@@ -46,7 +47,7 @@ GPU_FILES = \
   src/gpu/gpu_kit.c \
   src/gpu/gpu_pointwise.c \
   src/gpu/gpu_norm.c \
-  src/gpu/gpu_conv.c \
+  src/gpu/gpu_conv.c src/gpu/gpu_rows.h \
   src/gpu/gpu_ssd.c \
   src/gpu/gpu_attention.c \
   src/gpu/gpu_moe.c \
@@ -84,7 +85,8 @@ src_gpu_test_parity_SOURCES = src/gpu/test_parity.c \
   src/gpu/test_parity_attention.c src/op/test_ops.h \
   src/op/test_ops_case.h \
   src/op/test_ops_balance.c src/op/test_ops_dense.c src/op/test_ops_moe.c \
-  src/op/test_ops_seq.c src/op/test_ops_tp.c src/cpu/test_op.h
+  src/op/test_ops_seq.c src/op/test_ops_tp.c src/cpu/test_op.h \
+  src/gpu/test_parity_ssd.c
 src_gpu_test_parity_CPPFLAGS = $(AM_CPPFLAGS) $(SHIM_CPPFLAGS) -DHY_TEST_PINNED
 # all of it: weak references alone take nothing out of an archive
 src_gpu_test_parity_LDFLAGS = \

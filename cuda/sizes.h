@@ -2,10 +2,34 @@
 #ifndef HYMN_CUDA_SIZES_H
 #define HYMN_CUDA_SIZES_H
 
+#include <stdint.h>
+
 /* Tokens of a chunk of the scan. */
 enum { CU_SSD_CHUNK = 128 };
 
 /* Widest head of attention. */
 enum { CU_ATTN_MAX_D = 512 };
+
+/* Tokens that one thread of the convolution's backward pass takes: few partial
+ * sums, but threads enough to fill a GPU. */
+static inline int64_t
+cu_conv1d_run(int64_t n_tokens, int64_t channels)
+{
+  int64_t run = 128;
+
+  while (run > 16 && n_tokens / run * (channels / 8 + 1) < 32768)
+    run /= 2;
+  return run;
+}
+
+/* Floats of the partial sums for the gradients of taps and biases: a row for
+ * each run of tokens, then one for each span. */
+static inline int64_t
+cu_conv1d_parts(int64_t n_tokens, int64_t channels, int n_taps, int64_t n_span)
+{
+  int64_t run = cu_conv1d_run(n_tokens, channels);
+
+  return ((n_tokens + run - 1) / run + n_span) * (n_taps + 1) * channels;
+}
 
 #endif

@@ -1,0 +1,194 @@
+/* test_parity_ssd.c: convolution and scan in the shapes that their tiles need:
+ * documents that begin at, inside and over the borders of chunks, odd widths,
+ * decays of any size, and generation from a cache. */
+#include "op/test_ops.h"
+
+/* --- documents, spans ---------------------------------------------------- */
+
+static ops_case *
+new_case(int64_t T, const int *len, int n_len)
+{
+  ops_case *s = ops_new(T);
+
+  s->batch.seq_start = test_docs(T, len, n_len);
+  return s;
+}
+
+/* The rows as spans of `each` tokens, every other of which goes on with a
+ * document from before. */
+static void
+cut_spans(ops_case *s, int64_t each)
+{
+  static const int64_t before[] = {7, 0, 1, 300, 2};
+  int64_t T = s->batch.n_tokens, n = 0;
+  hy_span *span = test_alloc((size_t)(T / each + 1), sizeof *span);
+
+  for (int64_t at = 0; at < T; at += each, n++) {
+    span[n] = (hy_span){.at = at, .n = T - at < each ? T - at : each};
+    span[n].before = before[n % 5];
+    for (int64_t t = at; t < at + span[n].n; t++)
+      if (s->batch.seq_start[t] < at)
+        s->batch.seq_start[t] = (int32_t)at;
+  }
+  s->batch.n_span = n;
+  s->batch.span = span;
+}
+
+/* --- generation ---------------------------------------------------------- */
+
+/* Memory that a case's calls got. */
+static struct {
+  void (*put)(void *);
+  void *p;
+} got[256];
+static int n_got;
+
+static void *
+room(const hy_ctx *c, const void *from, size_t bytes)
+{
+  void *p = c->be->mem->get(bytes);
+
+  assert_non_null(p);
+  assert_true(n_got < 256);
+  got[n_got].put = c->be->mem->put;
+  got[n_got++].p = p;
+  if (from != NULL)
+    c->be->mem->load(p, from, bytes);
+  return p;
+}
+
+static void
+release(void)
+{
+  while (n_got > 0) {
+    n_got--;
+    got[n_got].put(got[n_got].p);
+  }
+}
+
+enum { N_SEG = 5, N_SLOTS = 6 };
+
+/* New tokens of two calls, one after another on the same slots; those of the
+ * second are in all inputs from SECOND on. */
+static const int64_t seg_len[2][N_SEG] = {{1, 200, 0, 33, 2},
+                                          {1, 1, 129, 2, 40}};
+static const int32_t seg_slot[N_SEG] = {4, 0, 5, 1, 2};
+
+static int64_t
+seg_tokens(int call)
+{
+  int64_t n = 0;
+
+  for (int i = 0; i < N_SEG; i++)
+    n += seg_len[call][i];
+  return n;
+}
+
+/* Segments of a call in the backend's memory. */
+static void
+seg_set(hy_ctx *c, int call, hy_segments *seg)
+{
+  int64_t start[N_SEG + 1] = {0}, past[N_SEG] = {0};
+
+  for (int i = 0; i < N_SEG; i++)
+    start[i + 1] = start[i] + seg_len[call][i];
+  *seg = (hy_segments){.n_seg = N_SEG};
+  c->seg = seg;
+  if (c->be->dry)
+    return;
+  seg->start = room(c, start, sizeof start);
+  seg->slot = room(c, seg_slot, sizeof seg_slot);
+  seg->past = room(c, past, sizeof past);
+}
+
+/* A cache of N_SLOTS items of n numbers, the same on each backend. */
+static hy_tensor
+cache_new(const hy_ctx *c, hy_fmt fmt, int64_t n)
+{
+  hy_tensor t = {.fmt = c->be->act == HY_F32 ? HY_F32 : fmt,
+                 .n_dim = 2,
+                 .dim = {N_SLOTS, n},
+                 .ld = n};
+  float *x = test_alloc((size_t)(N_SLOTS * n), sizeof *x);
+  char *raw = test_alloc((size_t)(N_SLOTS * n), sizeof *x);
+
+  for (int64_t i = 0; i < N_SLOTS * n; i++)
+    x[i] = (float)(i * 37 % 64 - 32) / 64.0f;
+  hy_from_f32(raw, x, t.fmt, N_SLOTS * n);
+  if (!c->be->dry)
+    t.data = room(c, raw, hy_bytes(t.fmt, N_SLOTS * n));
+  return t;
+}
+
+/* --- convolution --------------------------------------------------------- */
+
+static hy_tensor *
+call_conv(hy_ctx *c, ops_case *s, hy_tensor **in)
+{
+  return hy_conv1d(c, in[0], in[1], in[2], s->n_in > 3 ? in[3] : NULL);
+}
+
+/* The output of the second call sees what the first left behind. */
+static hy_tensor *
+call_conv_twice(hy_ctx *c, ops_case *s, hy_tensor **in)
+{
+  hy_tensor cache = cache_new(c, c->be->act, (hy_cols(in[1]) - 1) * 24), *y;
+  hy_segments seg;
+
+  seg_set(c, 0, &seg);
+  y = hy_conv1d(c, in[0], in[1], in[2], &cache);
+  if (s->a.top_k > 0) {
+    seg_set(c, 1, &seg);
+    y = hy_conv1d(c, in[3], in[1], in[2], &cache);
+  }
+  c->seg = NULL;
+  return y;
+}
+
+static void
+conv_generate(int64_t n_taps, int calls)
+{
+  ops_case *s = ops_new(seg_tokens(0));
+
+  ops_rows(s, seg_tokens(0), 24, -1, 1);
+  ops_weight(s, OPS_DIM(24, 1, n_taps), -1, 1);
+  ops_weight(s, OPS_DIM(24), -1, 1);
+  ops_rows(s, seg_tokens(1), 24, -1, 1);
+  for (int i = 0; i < 4; i++)
+    s->frozen[i] = 1;
+  s->a.top_k = calls - 1;
+  s->n_out = seg_tokens(calls - 1) * 24;
+  s->call = call_conv_twice;
+  ops_check(s);
+  release();
+}
+
+void
+parity_conv1d(void)
+{
+  static const int docs[][3] = {{1000, 1000, 1000}, {3, 1, 70}, {31, 33, 1}};
+  static const int64_t T[] = {1, 5, 31, 33, 130, 300};
+  static const int64_t shape[][2] = {{24, 4}, {7, 4}, {40, 2}, {5, 8}, {8, 1}};
+
+  for (size_t i = 0; i < sizeof T / sizeof *T; i++)
+    for (int k = 0; k < 5; k++)
+      for (int cut = 0; cut < 2; cut++) {
+        ops_case *s = new_case(T[i], docs[(i + (size_t)k) % 3], 3);
+        int64_t C = shape[k][0], n = shape[k][1];
+
+        ops_rows(s, T[i], C, -1, 1);
+        ops_weight(s, OPS_DIM(C, 1, n), -1, 1);
+        ops_weight(s, OPS_DIM(C), -1, 1);
+        s->view[0] = 1;
+        s->n_out = T[i] * C;
+        s->call = call_conv;
+        if (cut && n > 1) {
+          cut_spans(s, 30);
+          ops_rows(s, (n - 1) * s->batch.n_span, C, -1, 1);
+        }
+        ops_check(s);
+      }
+  conv_generate(4, 1);
+  conv_generate(4, 2);
+  conv_generate(3, 2);
+}
