@@ -28,11 +28,13 @@ CU_FILES = \
   cuda/ssd_bwd.cu \
   cuda/attention_bwd.cu \
   cuda/kit.cu \
+  cuda/region.cu \
   cuda/optim.cu \
   cuda/probe.cu
 CU_FILES_H = cuda/cu.h cuda/launch.h cuda/probe.h cuda/ptx.h cuda/sizes.h \
   cuda/rows.h cuda/rows.cuh cuda/conv1d.h \
   cuda/kit.h \
+  cuda/region.h \
   cuda/pack.cuh \
   cuda/pointwise.cuh \
   cuda/attention.h cuda/attention.cuh cuda/attention_fwd.cuh \

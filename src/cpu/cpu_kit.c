@@ -1,6 +1,8 @@
 /* cpu_kit.c: memory and array functions of the CPU backend. */
 #include "cpu/cpu_kit.h"
+#include "op/op.h"
 
+#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -17,6 +19,13 @@ zero(void *p, size_t bytes)
 {
   if (bytes)
     memset(p, 0, bytes);
+}
+
+static void
+zero_rows(void *p, size_t step, size_t bytes, int64_t n_rows)
+{
+  for (int64_t r = 0; bytes && r < n_rows; r++)
+    memset((char *)p + (size_t)r * step, 0, bytes);
 }
 
 static void
@@ -53,6 +62,7 @@ const hy_mem cpu_mem = {.get = get,
                         .get_host = get,
                         .put_host = free,
                         .zero = zero,
+                        .zero_rows = zero_rows,
                         .copy = copy,
                         .copy_rows = copy_rows,
                         .load = copy,
@@ -141,10 +151,93 @@ least(float *to, const float *x)
     *to = *x;
 }
 
+/* Row t of each part, n floats apart. */
+static void
+merge_row(float *out, const float *part, int64_t n, int n_part)
+{
+  float top = -INFINITY, target = 0;
+  double sum = 0;
+
+  for (int p = 0; p < n_part; p++) {
+    top = part[p * n] > top ? part[p * n] : top;
+    target += part[p * n + 3];
+  }
+  for (int p = 0; p < n_part; p++) {
+    const float *s = part + p * n;
+
+    sum += ((double)s[1] + s[2]) * exp((double)s[0] - top);
+  }
+  out[0] = top;
+  out[1] = (float)sum;
+  out[2] = (float)(sum - out[1]);
+  out[3] = target;
+}
+
+static void
+merge_stat(float *out, const float *part, int64_t rows, int n_part)
+{
+  int64_t n = rows * HY_CE_STAT;
+
+  for (int64_t t = 0; t < n; t += HY_CE_STAT)
+    merge_row(out + t, part + t, n, n_part);
+}
+
+/* ---- states of a scan --------------------------------------------------- */
+
+static void
+carry_none(float *item, int64_t n_item, int64_t n_heads, int64_t n)
+{
+  int64_t all = n_heads * n;
+
+  for (int64_t i = 0; i < n_item; i++, item += all + n_heads) {
+    zero(item, (size_t)all * sizeof *item);
+    for (int64_t h = 0; h < n_heads; h++)
+      item[all + h] = 1.0f;
+  }
+}
+
+static void
+carry_join(float *to, const float *state, const float *decay, const float *far,
+           int64_t n_heads, int64_t n)
+{
+  int64_t all = n_heads * n;
+
+  for (int64_t h = 0; h < n_heads; h++) {
+    float w = decay[h];
+
+    if (w == 0.0f)
+      copy(to + h * n, state + h * n, (size_t)n * sizeof *to);
+    else
+      for (int64_t i = h * n; i < (h + 1) * n; i++)
+        to[i] = state[i] + w * far[i];
+    to[all + h] = w * far[all + h];
+  }
+}
+
+static void
+carry_grad(float *to, const float *g, const float *in, int64_t n_heads,
+           int64_t n, float beta)
+{
+  for (int64_t h = 0; h < n_heads; h++) {
+    float *dw = to + n_heads * n + h;
+    double dot = 0.0;
+
+    for (int64_t i = h * n; i < (h + 1) * n; i++) {
+      dot += (double)g[i] * (double)in[i];
+      to[i] = g[i] + (beta == 0.0f ? 0.0f : to[i]);
+    }
+    *dw = (float)dot + (beta == 0.0f ? 0.0f : *dw);
+  }
+}
+
 const hy_kit cpu_kit = {.cast = cast,
                         .add = add,
                         .sum_parts = sum_parts,
                         .take_rows = take_rows,
                         .add_rows = add_rows,
                         .add_counts = add_counts,
-                        .least = least};
+                        .least = least,
+                        .merge_stat = merge_stat,
+                        .carry_none = carry_none,
+                        .carry_join = carry_join,
+                        .carry_grad = carry_grad};

@@ -1,6 +1,7 @@
 /* gpu_kit.c: array functions of the CUDA backend (op/backend.h). */
 #include "gpu/gpu.h"
 #include "cuda/kit.h"
+#include "cuda/region.h"
 
 /* Numbers at p in this format. */
 static cu_mat
@@ -70,10 +71,44 @@ least(float *to, const float *x)
   started("the smaller of two");
 }
 
+static void
+merge_stat(float *out, const float *part, int64_t rows, int n_part)
+{
+  cu_merge_stat(gpu_stream(), out, part, rows, n_part);
+  started("statistics of the vocabulary");
+}
+
+static void
+carry_none(float *item, int64_t n_item, int64_t n_heads, int64_t n)
+{
+  cu_carry_none(gpu_stream(), item, n_item, n_heads, n);
+  started("states of a scan");
+}
+
+static void
+carry_join(float *to, const float *state, const float *decay, const float *far,
+           int64_t n_heads, int64_t n)
+{
+  cu_carry_join(gpu_stream(), to, state, decay, far, n_heads, n);
+  started("states of a scan");
+}
+
+static void
+carry_grad(float *to, const float *g, const float *in, int64_t n_heads,
+           int64_t n, float beta)
+{
+  cu_carry_grad(gpu_stream(), to, g, in, n_heads, n, beta);
+  started("gradients of states of a scan");
+}
+
 const hy_kit gpu_kit = {.cast = cast,
                         .add = add,
                         .sum_parts = sum_parts,
                         .take_rows = take_rows,
                         .add_rows = add_rows,
                         .add_counts = add_counts,
-                        .least = least};
+                        .least = least,
+                        .merge_stat = merge_stat,
+                        .carry_none = carry_none,
+                        .carry_join = carry_join,
+                        .carry_grad = carry_grad};

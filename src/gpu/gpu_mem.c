@@ -46,6 +46,15 @@ zero(void *p, size_t bytes)
 }
 
 static void
+zero_rows(void *p, size_t step, size_t bytes, int64_t n_rows)
+{
+  if (bytes > 0 && n_rows > 0)
+    gpu_check(
+        cudaMemset2DAsync(p, step, 0, bytes, (size_t)n_rows, gpu_stream()),
+        "clearing rows");
+}
+
+static void
 copy(void *to, const void *from, size_t bytes)
 {
   char *out = to;
@@ -139,6 +148,7 @@ const hy_mem gpu_mem = {.get = get,
                         .get_host = get_host,
                         .put_host = put_host,
                         .zero = zero,
+                        .zero_rows = zero_rows,
                         .copy = copy,
                         .copy_rows = copy_rows,
                         .load = load,

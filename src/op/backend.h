@@ -27,6 +27,8 @@ typedef struct {
   void *(*get_host)(size_t bytes);
   void (*put_host)(void *p);
   void (*zero)(void *p, size_t bytes);
+  /** n_rows rows of `bytes` bytes, step bytes apart. */
+  void (*zero_rows)(void *p, size_t step, size_t bytes, int64_t n_rows);
   /** Inside backend memory; the two may overlap. */
   void (*copy)(void *to, const void *from, size_t bytes);
   /** n_rows rows of `bytes` bytes, to_step and from_step bytes apart; no
@@ -69,6 +71,24 @@ typedef struct {
   void (*add_counts)(int64_t *to, const int32_t *x, int64_t n);
   /** *to = min(*to, *x). */
   void (*least)(float *to, const float *x);
+  /** Row t of each of n_part parts (rows HY_CE_STAT) to the row of the whole
+   *  vocabulary, in their order. */
+  void (*merge_stat)(float *out, const float *part, int64_t rows, int n_part);
+  /* States of a scan (op/region_cp.c): items of n_heads times n numbers, then a
+   * decay for each head. */
+  /** n_item items that change nothing: states 0, decays 1. */
+  void (*carry_none)(float *item, int64_t n_item, int64_t n_heads, int64_t n);
+  /** The item of two pieces, the nearer one (state, decay) in two places: its
+   *  state + decay * the farther one's, and the product of their decays. A
+   *  decay of 0 lets nothing through, not even a NaN of another document. `to`
+   *  may be the nearer one. */
+  void (*carry_join)(float *to, const float *state, const float *decay,
+                     const float *far, int64_t n_heads, int64_t n);
+  /** to = beta to + the gradient of a span's own state and decays, from the
+   *  gradient g of the state that it leaves and the state `in` before it: g,
+   *  and for each head <g, in>. beta 0 does not read `to`. */
+  void (*carry_grad)(float *to, const float *g, const float *in,
+                     int64_t n_heads, int64_t n, float beta);
 } hy_kit;
 
 /* Pieces of a program that a backend can record and play again. */

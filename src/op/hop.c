@@ -23,14 +23,14 @@ n_linked(const hy_hop *h, int p, int q)
 /* The messages of one call: [0] of the piece cp.rank, [1] of the other. */
 typedef struct {
   int piece[2], to[2], from[2]; /* to, from: the piece there; -1: nobody */
-  float *out[2];
-  const float *in[2];
+  void *out[2];
+  const void *in[2];
 } hop_plan;
 
 static size_t
 hop_bytes(const hy_hop *h, int p, int q)
 {
-  return (size_t)(n_linked(h, p, q) * h->n_item) * sizeof(float);
+  return hy_bytes(h->fmt, n_linked(h, p, q) * h->n_item);
 }
 
 static hop_plan
@@ -45,8 +45,8 @@ hop_plan_of(const hy_hop *h, int d)
 
     p.to[i] = to >= 0 && to < n ? to : -1;
     p.from[i] = from >= 0 && from < n ? from : -1;
-    p.out[i] = h->buf + i * room;
-    p.in[i] = h->buf + (2 + i) * room;
+    p.out[i] = hy_at(h->buf, h->fmt, i * room);
+    p.in[i] = hy_at(h->buf, h->fmt, (2 + i) * room);
   }
   for (int i = 0; i < 2; i++) /* the other piece is here as well */
     if (p.from[i] == p.piece[1 - i])
@@ -56,7 +56,7 @@ hop_plan_of(const hy_hop *h, int d)
 
 /* Rows linked between pieces p and q: fill or read the message in `at`. */
 static void
-hop_rows(const hy_hop *h, int i, int p, int q, float *out, const float *in)
+hop_rows(const hy_hop *h, int i, int p, int q, void *out, const void *in)
 {
   int64_t n = 0;
 
@@ -64,9 +64,9 @@ hop_rows(const hy_hop *h, int i, int p, int q, float *out, const float *in)
     if (!linked(h, row, p, q))
       continue;
     if (out != NULL)
-      h->put(h->arg, 2 * row + i, out + n * h->n_item);
+      h->put(h->arg, 2 * row + i, hy_at(out, h->fmt, n * h->n_item));
     else
-      h->take(h->arg, 2 * row + i, in + n * h->n_item);
+      h->take(h->arg, 2 * row + i, hy_at(in, h->fmt, n * h->n_item));
     n++;
   }
 }
@@ -85,7 +85,8 @@ hy_hop_run(const hy_hop *h, int d)
     size_t bytes = p.from[i] < 0 ? 0 : hop_bytes(h, p.from[i], p.piece[i]);
 
     if (bytes > 0 && hy_cut_owner(cp, p.from[i]) != me)
-      hy_recv_start(&wait, h->comm, h->buf + (2 + i) * h->n_rows * h->n_item,
+      hy_recv_start(&wait, h->comm,
+                    hy_at(h->buf, h->fmt, (2 + i) * h->n_rows * h->n_item),
                     bytes, hy_cut_owner(cp, p.from[i]));
   }
   for (int i = 0; i < 2; i++) {

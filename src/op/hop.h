@@ -11,16 +11,18 @@ typedef struct {
   const hy_comm *comm; /* cp; a dry one counts and touches no data */
   int64_t n_rows, seq_len;
   const int64_t *row_start; /* as in hy_batch */
-  int64_t n_item;           /* floats that one piece sends */
-  float *buf;               /* 4 n_rows n_item floats */
-  /* Fill `to` from span `span` of this rank; all before the first take. */
-  void (*put)(void *arg, int64_t span, float *to);
+  hy_fmt fmt;               /* of what is sent */
+  int64_t n_item;           /* numbers that one piece sends */
+  void *buf;                /* 4 n_rows n_item numbers */
+  /* Fill `to` from span `span` of this rank; all before the first take. Like
+   * buf, `to` and `from` are in backend memory. */
+  void (*put)(void *arg, int64_t span, void *to);
   /* What has come for span `span`. */
-  void (*take)(void *arg, int64_t span, const float *from);
+  void (*take)(void *arg, int64_t span, const void *from);
   void *arg;
 } hy_hop;
 
-/** Floats of hy_hop.buf. */
+/** Numbers in hy_hop.buf. */
 static inline int64_t
 hy_hop_room(int64_t n_span, int64_t n_item)
 {

@@ -7,7 +7,8 @@ sum_docs_fwd(hy_ctx *c, hy_rec *r)
   hy_tensor *y = r->out[0];
 
   (void)c; /* whole numbers: exact up to 2^24 tokens a document */
-  hy_sum_f32(r->attr.comm, hy_f32(y), r->scratch, (size_t)(y->dim[0] * y->ld));
+  hy_sum(r->attr.comm, y->data, r->scratch, y->fmt,
+         (size_t)(y->dim[0] * y->ld));
 }
 
 static void

@@ -13,17 +13,16 @@
 #include "op/cache.h"
 #include "op/region.h"
 
-#include <string.h>
-
 enum { IN_Q, IN_K, IN_V, FEW = 64 };
 
 typedef struct {
   hy_ctx *c;
   hy_rec *r;
-  const hy_batch *b;
-  int cp, rank, n; /* ranks, this one, pieces of a row */
-  int64_t width;   /* of a key: all key heads */
-  size_t room;     /* floats of a buffer for keys and values */
+  const hy_batch *b; /* what the host reads of it */
+  int cp, rank, n;   /* ranks, this one, pieces of a row */
+  hy_fmt fmt, gfmt;  /* of keys and values, and of their gradients */
+  int64_t width;     /* of a key: all key heads */
+  int64_t room;      /* numbers in a buffer for keys and values */
   int backward;
   void *work; /* scratch of the op */
 } ring;
@@ -35,7 +34,7 @@ typedef struct {
   int64_t row; /* n_rows: no more pieces */
   int piece;
   int64_t n;
-  size_t at; /* floats before it in the buffer */
+  int64_t at; /* numbers before it in the buffer */
 } part;
 
 static int64_t
@@ -115,7 +114,7 @@ first_part(const ring *w, int step)
 static void
 next_part(const ring *w, int step, part *p)
 {
-  p->at += (size_t)(2 * p->n * w->width);
+  p->at += 2 * p->n * w->width;
   p->i++;
   find_part(w, step, p);
 }
@@ -124,11 +123,11 @@ next_part(const ring *w, int step, part *p)
   for (part p = first_part(w, step); p.row < (w)->b->n_rows;                   \
        next_part(w, step, &p))
 
-/* Bytes of a piece's keys and values. */
+/* Bytes of a piece's keys and values, or of their gradients. */
 static size_t
-part_bytes(const ring *w, const part *p)
+part_bytes(const ring *w, const part *p, hy_fmt fmt)
 {
-  return hy_bytes(HY_F32, 2 * p->n * w->width);
+  return hy_bytes(fmt, 2 * p->n * w->width);
 }
 
 /* ---- one block ---- */
@@ -140,8 +139,8 @@ rows_of(const hy_tensor *t, int64_t first, int64_t n)
   hy_tensor v = *t;
 
   v.dim[0] = n;
-  v.data = hy_f32(t) + first * t->ld;
-  v.grad = t->grad ? t->grad + first * t->ld : NULL;
+  v.data = hy_at(t->data, t->fmt, first * t->ld);
+  v.grad = t->grad ? hy_at(t->grad, t->gfmt, first * t->ld) : NULL;
   return v;
 }
 
@@ -196,9 +195,10 @@ meet_own(const ring *w)
 }
 
 static hy_tensor
-in_buffer(const ring *w, int64_t n, float *data, float *grad)
+in_buffer(const ring *w, int64_t n, void *data, void *grad)
 {
-  return (hy_tensor){.fmt = HY_F32,
+  return (hy_tensor){.fmt = w->fmt,
+                     .gfmt = w->gfmt,
                      .n_dim = 2,
                      .dim = {n, w->width, 1, 1},
                      .ld = w->width,
@@ -208,14 +208,15 @@ in_buffer(const ring *w, int64_t n, float *data, float *grad)
 
 /* What is held at this step; grad: forward NULL. */
 static void
-meet_held(const ring *w, int step, float *kv, float *grad)
+meet_held(const ring *w, int step, void *kv, void *grad)
 {
   EACH_PART(w, step, p)
   {
     int64_t n = p.n * w->width;
-    float *g = grad ? grad + p.at : NULL;
-    hy_tensor k = in_buffer(w, p.n, kv + p.at, g);
-    hy_tensor v = in_buffer(w, p.n, kv + p.at + n, g ? g + n : NULL);
+    hy_tensor k = in_buffer(w, p.n, hy_at(kv, w->fmt, p.at),
+                            grad ? hy_at(grad, w->gfmt, p.at) : NULL);
+    hy_tensor v = in_buffer(w, p.n, hy_at(kv, w->fmt, p.at + n),
+                            grad ? hy_at(grad, w->gfmt, p.at + n) : NULL);
 
     for (int i = 0; i < 2; i++) {
       const hy_span *span = &w->b->span[2 * p.row + i];
@@ -238,29 +239,27 @@ own_row(const ring *w, const part *p)
 }
 
 static void
-pack(const ring *w, float *kv)
+pack(const ring *w, void *kv)
 {
-  size_t bytes = hy_bytes(HY_F32, w->width);
+  size_t row = hy_bytes(w->fmt, w->width);
 
   EACH_PART(w, 0, p)
   {
-    int64_t first = own_row(w, &p);
-    float *to = kv + p.at;
+    for (int i = IN_K; i <= IN_V; i++) {
+      const hy_tensor *x = w->r->in[i];
+      int64_t at = p.at + (i - IN_K) * p.n * w->width;
 
-    for (int i = IN_K; i <= IN_V; i++)
-      for (int64_t t = first; t < first + p.n; t++, to += w->width) {
-        const hy_tensor *x = w->r->in[i];
-
-        memcpy(to, hy_f32(x) + t * x->ld, bytes);
-      }
+      w->c->be->mem->copy_rows(hy_at(kv, w->fmt, at), row,
+                               hy_at(x->data, w->fmt, own_row(w, &p) * x->ld),
+                               hy_bytes(w->fmt, x->ld), row, p.n);
+    }
   }
 }
 
 /* What is held at this step and needed further on goes down, what the next
  * step needs comes from above. */
 static void
-pass_keys(const ring *w, int step, hy_pending *p, const float *held,
-          float *next)
+pass_keys(const ring *w, int step, hy_pending *p, const void *held, void *next)
 {
   const hy_comm *cp = &w->c->grid->cp;
   int above = (w->rank + 1) % w->cp, below = (w->rank + w->cp - 1) % w->cp;
@@ -268,12 +267,14 @@ pass_keys(const ring *w, int step, hy_pending *p, const float *held,
   hy_group_begin(cp);
   EACH_PART(w, step + 1, in)
   {
-    hy_recv_start(p, cp, next + in.at, part_bytes(w, &in), above);
+    hy_recv_start(p, cp, hy_at(next, w->fmt, in.at), part_bytes(w, &in, w->fmt),
+                  above);
   }
   EACH_PART(w, step, out)
   {
     if (needed(w, out.row, out.piece, step + 1))
-      hy_send_start(p, cp, held + out.at, part_bytes(w, &out), below);
+      hy_send_start(p, cp, hy_at(held, w->fmt, out.at),
+                    part_bytes(w, &out, w->fmt), below);
   }
   hy_group_end(cp);
 }
@@ -283,8 +284,8 @@ pass_keys(const ring *w, int step, hy_pending *p, const float *held,
  * posted in the order of the steps on every rank: messages between two ranks
  * meet in that order. */
 static void
-pass_grads(const ring *w, int step, hy_pending *p, const float *held,
-           float *next, hy_pending *at_home, float *home)
+pass_grads(const ring *w, int step, hy_pending *p, const void *held, void *next,
+           hy_pending *at_home, void *home)
 {
   const hy_comm *cp = &w->c->grid->cp;
   int above = (w->rank + 1) % w->cp, below = (w->rank + w->cp - 1) % w->cp;
@@ -292,39 +293,52 @@ pass_grads(const ring *w, int step, hy_pending *p, const float *held,
   hy_group_begin(cp);
   EACH_PART(w, step + 1, in)
   {
-    hy_recv_start(p, cp, next + in.at, part_bytes(w, &in), above);
+    hy_recv_start(p, cp, hy_at(next, w->gfmt, in.at),
+                  part_bytes(w, &in, w->gfmt), above);
   }
   EACH_PART(w, step, out)
   {
     int on = needed(w, out.row, out.piece, step + 1);
 
-    hy_send_start(p, cp, held + out.at, part_bytes(w, &out),
-                  on ? below : home_of(w, step));
+    hy_send_start(p, cp, hy_at(held, w->gfmt, out.at),
+                  part_bytes(w, &out, w->gfmt), on ? below : home_of(w, step));
   }
   EACH_PART(w, 0, own)
   {
     if (needed(w, own.row, own.piece, step) &&
         !needed(w, own.row, own.piece, step + 1))
-      hy_recv_start(at_home, cp, home + own.at, part_bytes(w, &own),
-                    holder(w, w->rank, step));
+      hy_recv_start(at_home, cp, hy_at(home, w->gfmt, own.at),
+                    part_bytes(w, &own, w->gfmt), holder(w, w->rank, step));
   }
   hy_group_end(cp);
 }
 
 /* ---- the record ---- */
 
-/* Floats of a buffer: the keys and values of a rank that has most. */
-static size_t
-buffer_room(const hy_batch *b, int cp, int64_t width)
+/* Numbers in a buffer, in whole cache lines: the keys and values of a rank that
+ * has most. */
+static int64_t
+buffer_room(const hy_batch *b, int cp, const hy_tensor *k)
 {
-  int64_t most = 0;
+  int64_t most = 0, line = HY_ALIGN / (int64_t)hy_bytes(k->fmt, 1);
 
   for (int r = 0; r < cp; r++) {
     int64_t n = hy_cut_tokens(b->seq_len, cp, r);
 
     most = n > most ? n : most;
   }
-  return (size_t)(b->n_rows * most * 2 * width + 15) / 16 * 16;
+  return (b->n_rows * most * 2 * hy_cols(k) + line - 1) / line * line;
+}
+
+/* The i-th buffer: two of keys and values, backward two of gradients and one of
+ * what comes home. */
+static void *
+buffer(const ring *w, int i)
+{
+  int n_keys = i < 2 ? i : 2;
+
+  return hy_at(hy_at(w->r->scratch, w->fmt, n_keys * w->room), w->gfmt,
+               (i - n_keys) * w->room);
 }
 
 static ring
@@ -337,11 +351,13 @@ ring_of(hy_ctx *c, hy_rec *r, int backward)
             .cp = cp->size,
             .rank = cp->rank,
             .n = 2 * cp->size,
+            .fmt = r->in[IN_K]->fmt,
+            .gfmt = r->in[IN_K]->gfmt,
             .width = hy_cols(r->in[IN_K]),
             .backward = backward};
 
-  w.room = buffer_room(w.b, w.cp, w.width);
-  w.work = (float *)r->scratch + (backward ? 5 : 2) * w.room;
+  w.room = buffer_room(w.b, w.cp, r->in[IN_K]);
+  w.work = buffer(&w, backward ? 5 : 2);
   return w;
 }
 
@@ -349,7 +365,7 @@ static void
 ring_fwd(hy_ctx *c, hy_rec *r)
 {
   ring w = ring_of(c, r, 0);
-  float *kv[2] = {r->scratch, (float *)r->scratch + w.room};
+  void *kv[2] = {buffer(&w, 0), buffer(&w, 1)};
   MPI_Request few[FEW];
   hy_pending p = {.cap = FEW, .borrowed = 1, .req = few};
 
@@ -368,32 +384,32 @@ ring_fwd(hy_ctx *c, hy_rec *r)
 
 /* Gradients of the inputs start from zero where nothing is in them. */
 static void
-clear_grads(const hy_rec *r)
+clear_grads(const hy_ctx *c, const hy_rec *r)
 {
   for (int i = 0; i < r->n_in; i++) {
     const hy_tensor *x = r->in[i];
 
-    for (int64_t t = 0; x->grad && r->beta[i] == 0 && t < x->dim[0]; t++)
-      memset(x->grad + t * x->ld, 0, hy_bytes(HY_F32, hy_cols(x)));
+    if (x->grad && r->beta[i] == 0)
+      c->be->mem->zero_rows(x->grad, hy_bytes(x->gfmt, x->ld),
+                            hy_bytes(x->gfmt, hy_cols(x)), x->dim[0]);
   }
 }
 
 /* Add what came home. */
 static void
-unpack(const ring *w, const float *home)
+unpack(const ring *w, const void *home)
 {
   EACH_PART(w, 0, p)
   {
-    int64_t first = own_row(w, &p);
-    const float *from = home + p.at;
+    for (int i = IN_K; i <= IN_V; i++) {
+      const hy_tensor *x = w->r->in[i];
+      int64_t at = p.at + (i - IN_K) * p.n * w->width;
 
-    for (int i = IN_K; i <= IN_V; i++)
-      for (int64_t t = first; t < first + p.n; t++, from += w->width) {
-        const hy_tensor *x = w->r->in[i];
-
-        for (int64_t j = 0; x->grad && j < w->width; j++)
-          x->grad[t * x->ld + j] += from[j];
-      }
+      if (x->grad)
+        w->c->be->kit->add(hy_at(x->grad, w->gfmt, own_row(w, &p) * x->ld),
+                           x->ld, hy_at(home, w->gfmt, at), w->width, w->gfmt,
+                           p.n, w->width, 1);
+    }
   }
 }
 
@@ -401,15 +417,15 @@ static void
 ring_bwd(hy_ctx *c, hy_rec *r)
 {
   ring w = ring_of(c, r, 1);
-  float *kv[2] = {r->scratch, (float *)r->scratch + w.room};
-  float *g[2] = {kv[1] + w.room, kv[1] + 2 * w.room}, *home = g[1] + w.room;
+  void *kv[2] = {buffer(&w, 0), buffer(&w, 1)};
+  void *g[2] = {buffer(&w, 2), buffer(&w, 3)}, *home = buffer(&w, 4);
   MPI_Request few[3][FEW];
   hy_pending key = {.cap = FEW, .borrowed = 1, .req = few[0]};
   hy_pending grad = {.cap = FEW, .borrowed = 1, .req = few[1]};
   hy_pending at_home = {.cap = FEW, .borrowed = 1, .req = few[2]};
 
   if (!c->be->dry) {
-    clear_grads(r);
+    clear_grads(c, r);
     pack(&w, kv[0]);
   }
   for (int s = 0; s < w.cp; s++) {
@@ -418,7 +434,7 @@ ring_bwd(hy_ctx *c, hy_rec *r)
     if (!c->be->dry && s == 0)
       meet_own(&w);
     if (!c->be->dry && s == 1)
-      memset(g[1], 0, w.room * sizeof *g[1]);
+      c->be->mem->zero(g[1], hy_bytes(w.gfmt, w.room));
     if (!c->be->dry && s > 0)
       meet_held(&w, s, kv[s % 2], g[s % 2]);
     if (s > 0)
@@ -460,7 +476,8 @@ hy_ring_kv(hy_ctx *c, hy_tensor *q, hy_tensor *k, hy_tensor *v, int64_t n_heads,
       c->cache && c->layer >= 0 ? &c->cache->layer[c->layer] : NULL;
   hy_tensor *lse, *out = hy_attention(c, q, k, v, n_heads, n_kv_heads,
                                       l ? &l->k : NULL, l ? &l->v : NULL, &lse);
-  size_t room;
+  size_t keys, grads;
+  int64_t room;
   hy_rec *r;
 
   if (c->grid->cp.size <= 1 || c->seg)
@@ -471,8 +488,10 @@ hy_ring_kv(hy_ctx *c, hy_tensor *q, hy_tensor *k, hy_tensor *v, int64_t n_heads,
   r->attr.comm = &c->grid->cp;
   r->out[r->n_out++] = out; /* changed in place, as is lse */
   r->save[r->n_save++] = lse;
-  room = buffer_room(c->batch, c->grid->cp.size, hy_cols(k));
-  r->attr.room[0] = hy_bytes(HY_F32, 2 * (int64_t)room) + block_room(c, r, 0);
-  r->attr.room[1] = hy_bytes(HY_F32, 5 * (int64_t)room) + block_room(c, r, 1);
+  room = buffer_room(c->batch, c->grid->cp.size, k);
+  keys = hy_bytes(k->fmt, 2 * room);
+  grads = hy_bytes(k->gfmt, 3 * room);
+  r->attr.room[0] = keys + block_room(c, r, 0);
+  r->attr.room[1] = keys + grads + block_room(c, r, 1);
   return hy_exec(c, r);
 }

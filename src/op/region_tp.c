@@ -7,8 +7,6 @@
 #include "op/region.h"
 #include "base/err.h"
 
-#include <string.h>
-
 int64_t
 hy_token_first(const hy_ctx *c, int r)
 {
@@ -38,43 +36,35 @@ sliced(const hy_ctx *c)
 
 /* beta dx + dy, row by row. */
 static void
-add_rows(hy_rec *r, const float *dy)
+add_rows(const hy_ctx *c, hy_rec *r, const void *dy)
 {
   const hy_tensor *x = r->in[0];
-  int64_t n = hy_cols(x);
 
-  for (int64_t t = 0; t < x->dim[0]; t++) {
-    float *dx = x->grad + t * x->ld;
-
-    if (r->beta[0] == 0)
-      memcpy(dx, dy + t * x->ld, (size_t)n * sizeof *dx);
-    else
-      for (int64_t i = 0; i < n; i++)
-        dx[i] += dy[t * x->ld + i];
-  }
+  if (!c->be->dry && x->grad)
+    c->be->kit->add(x->grad, x->ld, dy, x->ld, x->gfmt, x->dim[0], hy_cols(x),
+                    r->beta[0]);
 }
 
 /* ---- all tokens on every rank: sums ------------------------------------- */
 
 static void
-sum_rows(hy_rec *r, float *x)
+sum_rows(hy_rec *r, void *x, hy_fmt fmt)
 {
   const hy_tensor *y = r->out[0];
 
-  hy_sum_f32(r->attr.comm, x, r->scratch, (size_t)(y->dim[0] * y->ld));
+  hy_sum(r->attr.comm, x, r->scratch, fmt, (size_t)(y->dim[0] * y->ld));
 }
 
 static void
 copy_grad(hy_ctx *c, hy_rec *r)
 {
-  if (!c->be->dry && r->in[0]->grad)
-    add_rows(r, r->out[0]->grad);
+  add_rows(c, r, r->out[0]->grad);
 }
 
 static void
 enter_tp_bwd(hy_ctx *c, hy_rec *r)
 {
-  sum_rows(r, r->out[0]->grad);
+  sum_rows(r, r->out[0]->grad, r->out[0]->gfmt);
   copy_grad(c, r);
 }
 
@@ -82,7 +72,7 @@ static void
 leave_tp_fwd(hy_ctx *c, hy_rec *r)
 {
   (void)c;
-  sum_rows(r, hy_f32(r->out[0]));
+  sum_rows(r, r->out[0]->data, r->out[0]->fmt);
 }
 
 static const hy_op op_enter_tp = {"enter_tp", NULL, enter_tp_bwd, NULL, 1};
@@ -107,46 +97,53 @@ own_n(const hy_rec *r)
 }
 
 static void
-gather(hy_rec *r, float *all)
+gather(hy_rec *r, void *all, hy_fmt fmt)
 {
-  hy_all_gather(r->attr.comm, all, r->attr.at, sizeof *all);
+  hy_all_gather(r->attr.comm, all, r->attr.at, hy_bytes(fmt, 1));
+}
+
+/* Where this rank's slice of `all` begins. */
+static void *
+own_of(const hy_rec *r, const void *all, hy_fmt fmt)
+{
+  return hy_at(all, fmt, own_at(r));
 }
 
 /* The sum of the ranks' `all` at this rank's slice of it. */
 static void
-sum_slice(hy_rec *r, float *all)
+sum_slice(hy_rec *r, void *all, hy_fmt fmt)
 {
-  hy_reduce_scatter(r->attr.comm, all, r->attr.at, all + own_at(r), HY_F32,
+  hy_reduce_scatter(r->attr.comm, all, r->attr.at, own_of(r, all, fmt), fmt,
                     r->scratch);
 }
 
 static void
-copy_own(hy_ctx *c, const hy_rec *r, float *to, const float *from)
+copy_own(hy_ctx *c, const hy_rec *r, void *to, const void *from, hy_fmt fmt)
 {
   if (!c->be->dry && own_n(r))
-    memmove(to, from, hy_bytes(HY_F32, own_n(r)));
+    c->be->mem->copy(to, from, hy_bytes(fmt, own_n(r)));
 }
 
 static void
 gather_fwd(hy_ctx *c, hy_rec *r)
 {
-  float *y = hy_f32(r->out[0]);
+  const hy_tensor *x = r->in[0];
+  void *all = r->out[0]->data;
 
-  copy_own(c, r, y + own_at(r), hy_f32(r->in[0]));
-  gather(r, y);
+  copy_own(c, r, own_of(r, all, x->fmt), x->data, x->fmt);
+  gather(r, all, x->fmt);
 }
 
 static void
 gather_bwd(hy_ctx *c, hy_rec *r)
 {
-  if (!c->be->dry && r->in[0]->grad)
-    add_rows(r, r->out[0]->grad + own_at(r));
+  add_rows(c, r, own_of(r, r->out[0]->grad, r->out[0]->gfmt));
 }
 
 static void
 enter_sp_bwd(hy_ctx *c, hy_rec *r)
 {
-  sum_slice(r, r->out[0]->grad);
+  sum_slice(r, r->out[0]->grad, r->out[0]->gfmt);
   gather_bwd(c, r);
 }
 
@@ -154,35 +151,35 @@ enter_sp_bwd(hy_ctx *c, hy_rec *r)
 static void
 leave_sp_fwd(hy_ctx *c, hy_rec *r)
 {
-  float *x = hy_f32(r->in[0]);
+  const hy_tensor *x = r->in[0];
 
-  sum_slice(r, x);
-  copy_own(c, r, x, x + own_at(r));
+  sum_slice(r, x->data, x->fmt);
+  copy_own(c, r, x->data, own_of(r, x->data, x->fmt), x->fmt);
 }
 
 /* Nobody else reads x, so its gradient has no other part. */
 static void
 leave_sp_bwd(hy_ctx *c, hy_rec *r)
 {
-  float *dx = r->in[0]->grad;
+  const hy_tensor *x = r->in[0];
 
-  if (!dx)
+  if (!x->grad)
     return;
-  copy_own(c, r, dx + own_at(r), r->out[0]->grad);
-  gather(r, dx);
+  copy_own(c, r, own_of(r, x->grad, x->gfmt), r->out[0]->grad, x->gfmt);
+  gather(r, x->grad, x->gfmt);
 }
 
 static void
 slice_bwd(hy_ctx *c, hy_rec *r)
 {
-  float *all = r->scratch;
+  hy_fmt fmt = r->in[0]->gfmt;
+  void *all = r->scratch;
 
   if (!r->in[0]->grad)
     return;
-  copy_own(c, r, all + own_at(r), r->out[0]->grad);
-  gather(r, all);
-  if (!c->be->dry)
-    add_rows(r, all);
+  copy_own(c, r, own_of(r, all, fmt), r->out[0]->grad, fmt);
+  gather(r, all, fmt);
+  add_rows(c, r, all);
 }
 
 static const hy_op op_enter_sp = {"enter_sp", gather_fwd, enter_sp_bwd, NULL,
@@ -204,7 +201,7 @@ rows_of(hy_ctx *c, hy_tensor *x, int64_t first, int64_t rows)
 
   y->base = NULL;
   y->dim[0] = rows;
-  y->data = hy_f32(x) + first * x->ld;
+  y->data = hy_at(x->data, x->fmt, first * x->ld);
   return y;
 }
 
@@ -237,7 +234,7 @@ slice_rec(hy_ctx *c, const hy_op *op, hy_tensor *x)
 static size_t
 sum_room(const hy_rec *r)
 {
-  return (size_t)r->attr.comm->size * hy_bytes(HY_F32, own_n(r));
+  return (size_t)r->attr.comm->size * hy_bytes(r->in[0]->fmt, own_n(r));
 }
 
 /* The rows of all ranks. Into a layer they are gathered again in backward, so
@@ -251,7 +248,7 @@ all_rows(hy_ctx *c, const hy_op *op, hy_tensor *x)
     r->attr.room[1] = sum_room(r);
     hy_rec_lend(c, r, c->batch->n_tokens, hy_cols(x));
   } else
-    hy_rec_out(c, r, c->batch->n_tokens, hy_cols(x));
+    hy_rec_out_fmt(c, r, x->fmt, c->batch->n_tokens, hy_cols(x));
   return hy_exec(c, r);
 }
 
@@ -265,7 +262,7 @@ own_rows(hy_ctx *c, const hy_op *op, hy_tensor *x, int64_t first)
   if (op == &op_leave_sp)
     r->attr.room[0] = sum_room(r);
   else
-    r->attr.room[1] = hy_bytes(HY_F32, x->dim[0] * x->ld);
+    r->attr.room[1] = hy_bytes(x->gfmt, x->dim[0] * x->ld);
   r->out[r->n_out++] =
       rows_of(c, x, first, hy_token_first(c, me + 1) - hy_token_first(c, me));
   return hy_exec(c, r);

@@ -1,44 +1,19 @@
 /* region_vocab.c: the vocabulary cut over the tp ranks. */
 #include "op/region.h"
 
-#include <math.h>
-#include <string.h>
-
-/* Row t of each rank (n floats apart) to the row of the whole vocabulary, in
- * rank order. */
-static void
-merge_row(float *out, const float *part, int64_t n, int n_part)
-{
-  float top = -INFINITY, target = 0;
-  double sum = 0;
-
-  for (int p = 0; p < n_part; p++) {
-    top = part[p * n] > top ? part[p * n] : top;
-    target += part[p * n + 3];
-  }
-  for (int p = 0; p < n_part; p++) {
-    const float *s = part + p * n;
-
-    sum += ((double)s[1] + s[2]) * exp((double)s[0] - top);
-  }
-  out[0] = top;
-  out[1] = (float)sum;
-  out[2] = (float)(sum - out[1]);
-  out[3] = target;
-}
-
 static void
 share_stat_fwd(hy_ctx *c, hy_rec *r)
 {
   const hy_comm *comm = r->attr.comm;
-  int64_t n = r->in[0]->dim[0] * HY_CE_STAT;
+  const hy_tensor *own = r->in[0];
+  int64_t rows = own->dim[0], n = rows * HY_CE_STAT;
   float *part = r->scratch;
 
-  if (!c->be->dry && n)
-    memcpy(part + comm->rank * n, hy_f32(r->in[0]), (size_t)n * sizeof *part);
+  if (!c->be->dry)
+    c->be->mem->copy(part + comm->rank * n, own->data, hy_bytes(HY_F32, n));
   hy_all_gather(comm, part, r->attr.at, sizeof *part);
-  for (int64_t t = 0; t < n && !c->be->dry; t += HY_CE_STAT)
-    merge_row(hy_f32(r->out[0]) + t, part + t, n, comm->size);
+  if (!c->be->dry)
+    c->be->kit->merge_stat(hy_f32(r->out[0]), part, rows, comm->size);
 }
 
 /* Blocks of columns, one behind the other, to rows. */
@@ -48,19 +23,19 @@ gather_cols_fwd(hy_ctx *c, hy_rec *r)
   const hy_tensor *x = r->in[0], *y = r->out[0];
   const hy_comm *comm = r->attr.comm;
   const int64_t *at = r->attr.at;
-  float *block = r->scratch;
-  int64_t n = x->dim[0], cols = hy_cols(x);
+  int64_t n = x->dim[0];
+  size_t unit = hy_bytes(x->fmt, 1), own = hy_bytes(x->fmt, hy_cols(x));
 
-  for (int64_t t = 0; t < n && cols && !c->be->dry; t++)
-    memcpy(block + at[comm->rank] + t * cols, hy_f32(x) + t * x->ld,
-           (size_t)cols * sizeof *block);
-  hy_all_gather(comm, block, at, sizeof *block);
+  if (!c->be->dry)
+    c->be->mem->copy_rows(hy_at(r->scratch, x->fmt, at[comm->rank]), own,
+                          x->data, hy_bytes(x->fmt, x->ld), own, n);
+  hy_all_gather(comm, r->scratch, at, unit);
   for (int i = 0; i < comm->size && n && !c->be->dry; i++) {
-    int64_t first = at[i] / n, m = at[i + 1] / n - first;
+    size_t row = (size_t)((at[i + 1] - at[i]) / n) * unit;
 
-    for (int64_t t = 0; t < n && m; t++)
-      memcpy(hy_f32(y) + t * y->ld + first, block + at[i] + t * m,
-             (size_t)m * sizeof *block);
+    c->be->mem->copy_rows(hy_at(y->data, y->fmt, at[i] / n),
+                          hy_bytes(y->fmt, y->ld),
+                          hy_at(r->scratch, x->fmt, at[i]), row, row, n);
   }
 }
 
@@ -81,7 +56,7 @@ gather_rec(hy_ctx *c, const hy_op *op, hy_tensor *x, int64_t rows, int64_t n)
     at[i] = n * i / size * rows;
   r->attr.comm = &c->grid->tp;
   r->attr.at = at;
-  r->attr.room[0] = hy_bytes(HY_F32, at[size]);
+  r->attr.room[0] = hy_bytes(x->fmt, at[size]);
   return r;
 }
 
@@ -97,7 +72,7 @@ hy_share_stat(hy_ctx *c, hy_tensor *logits, const int32_t *target,
     return NULL;
   x = hy_ce_stat(c, logits, target, weight, first);
   r = gather_rec(c, &op_share_stat, x, x->dim[0] * HY_CE_STAT, size);
-  hy_rec_out(c, r, x->dim[0], HY_CE_STAT);
+  hy_rec_out_fmt(c, r, HY_F32, x->dim[0], HY_CE_STAT);
   return hy_exec(c, r);
 }
 
@@ -109,6 +84,6 @@ hy_gather_cols(hy_ctx *c, hy_tensor *x, int64_t n)
   if (c->grid->tp.size == 1)
     return x;
   r = gather_rec(c, &op_gather_cols, x, x->dim[0], n);
-  hy_rec_out(c, r, x->dim[0], n);
+  hy_rec_out_fmt(c, r, x->fmt, x->dim[0], n);
   return hy_exec(c, r);
 }

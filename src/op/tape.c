@@ -269,7 +269,10 @@ scratch_bytes(const hy_ctx *c, const hy_rec *r, int backward)
   if (r->attr.room[0] || r->attr.room[1])
     return r->attr.room[backward];
   if (r->attr.comm)
-    return hy_bytes(r->in[0]->fmt, r->in[0]->dim[0] * r->in[0]->ld);
+    return hy_bytes(r->in[0]->fmt,
+                    (int64_t)hy_sum_room(
+                        r->attr.comm,
+                        (size_t)(r->in[0]->dim[0] * r->in[0]->ld)));
   return c->be->scratch(c, r, backward);
 }
 
