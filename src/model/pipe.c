@@ -9,26 +9,26 @@
 #include <stdlib.h>
 #include <string.h>
 
+/* Of an activation, and of its gradient. */
 static size_t
-n_floats(const hy_tensor *t)
+n_bytes(const hy_tensor *t)
 {
-  return (size_t)(t->dim[0] * t->ld);
+  return hy_bytes(t->fmt, t->dim[0] * t->ld);
 }
 
 size_t
 hy_pipe_bytes(const hy_ctx *plan, int n_ctx)
 {
-  return plan->pipe.in
-             ? (size_t)(n_ctx + 1) * n_floats(plan->pipe.in) * sizeof(float)
-             : 0;
+  return plan->pipe.in ? (size_t)(n_ctx + 1) * n_bytes(plan->pipe.in) : 0;
 }
 
 /* One slot more than contexts: the next micro-batch arrives while all are
  * busy. */
-static void
+static int
 get_slots(hy_pipe *p, int64_t n_rows, int64_t seq_len)
 {
   const hy_grid *g = p->grid;
+  const hy_backend *be = hy_backend_of(g);
   int n_ahead = p->model->plan.n_depth;
   size_t n = (size_t)p->n_slot;
 
@@ -36,22 +36,34 @@ get_slots(hy_pipe *p, int64_t n_rows, int64_t seq_len)
   p->batch = hy_calloc(n, sizeof *p->batch);
   p->here = hy_calloc(n, sizeof *p->here);
   if (g->pp.size == 1)
-    return;
+    return HY_OK;
   for (int i = 0; i < p->n_slot; i++)
     hy_batch_room(&p->room[i], n_rows, seq_len, g->cp.size, g->cp.rank,
                   n_ahead);
   if (g->pp.rank == 0)
-    return;
-  p->width =
-      (size_t)(hy_stream_rows(g, p->room[0].n_tokens) * p->model->cfg->d_model);
-  p->inbox = hy_malloc(n * p->width * sizeof *p->inbox);
+    return HY_OK;
+  p->bytes = hy_bytes(be->act, hy_stream_rows(g, p->room[0].n_tokens) *
+                                   p->model->cfg->d_model);
+  p->inbox = be->mem->get(n * p->bytes);
+  return p->inbox ? HY_OK
+                  : hy_fail(HY_ERES,
+                            "no memory for the %.1f GiB that come from the "
+                            "stage before",
+                            (double)(n * p->bytes) / (1 << 30));
+}
+
+/* Where activations of micro-batches in slot s arrive. */
+static void *
+inbox(const hy_pipe *p, int64_t s)
+{
+  return p->inbox ? (char *)p->inbox + (size_t)s * p->bytes : NULL;
 }
 
 int
 hy_pipe_new(hy_pipe *p, const hy_model *m, const hy_grid *grid, int n_threads,
             int64_t n_rows, int64_t seq_len, int what, int64_t n_micro)
 {
-  int err = HY_OK;
+  int err;
 
   *p = (hy_pipe){.model = m, .grid = grid};
   p->n_ctx = hy_schedule_in_flight(grid->pp.size, grid->pp.rank, n_micro);
@@ -59,7 +71,7 @@ hy_pipe_new(hy_pipe *p, const hy_model *m, const hy_grid *grid, int n_threads,
   p->ctx = hy_calloc((size_t)p->n_ctx, sizeof *p->ctx);
   p->sent = hy_calloc((size_t)p->n_ctx, sizeof *p->sent);
   p->back = hy_calloc((size_t)p->n_ctx, sizeof *p->back);
-  get_slots(p, n_rows, seq_len);
+  err = get_slots(p, n_rows, seq_len);
   for (int i = 0; i < p->n_ctx && !err; i++)
     err = hy_workspace_new(&p->ctx[i], m, grid, n_threads, n_rows, seq_len,
                            i ? what & ~HY_WS_VALID : what);
@@ -86,7 +98,8 @@ hy_pipe_free(hy_pipe *p)
   free(p->room);
   free(p->batch);
   free(p->here);
-  free(p->inbox);
+  if (p->inbox)
+    hy_backend_of(p->grid)->mem->put(p->inbox);
   *p = (hy_pipe){0};
 }
 
@@ -96,8 +109,7 @@ hy_pipe_send_on(const hy_ctx *c, hy_pending *p)
   const hy_tensor *x = c->pipe.out;
 
   if (x)
-    hy_send_start(p, &c->grid->pp, x->data, n_floats(x) * sizeof(float),
-                  c->grid->pp.rank + 1);
+    hy_send_start(p, &c->grid->pp, x->data, n_bytes(x), c->grid->pp.rank + 1);
 }
 
 void
@@ -106,8 +118,7 @@ hy_pipe_send_back(const hy_ctx *c, hy_pending *p)
   const hy_tensor *x = c->pipe.in;
 
   if (x)
-    hy_send_start(p, &c->grid->pp, x->grad, n_floats(x) * sizeof(float),
-                  c->grid->pp.rank - 1);
+    hy_send_start(p, &c->grid->pp, x->grad, n_bytes(x), c->grid->pp.rank - 1);
 }
 
 /* Micro-batch i into its slot, where its activations will come too. The rows
@@ -130,9 +141,10 @@ prepare(hy_pipe *p, const hy_batch_source *src, int64_t i)
   hy_batch_copy(&p->batch[s], &p->room[s], &b, g->cp.size);
   rows = hy_stream_rows(g, b.n_tokens);
   if (g->pp.rank > 0)
-    hy_recv_start(&p->here[s], &g->pp, p->inbox + (size_t)s * p->width,
-                  (size_t)(rows * p->model->cfg->d_model) * sizeof *p->inbox,
-                  g->pp.rank - 1);
+    hy_recv_start(
+        &p->here[s], &g->pp, inbox(p, s),
+        hy_bytes(hy_backend_of(g)->act, rows * p->model->cfg->d_model),
+        g->pp.rank - 1);
   return HY_OK;
 }
 
@@ -149,13 +161,13 @@ forward(hy_pipe *p, const hy_batch_source *src, int64_t i, int train,
   hy_wait(&p->sent[k]); /* what was sent lies where this will lie */
   hy_wait(&p->here[s]);
   hy_ctx_batch(c, &p->batch[s]);
-  c->pipe.from = p->inbox ? p->inbox + (size_t)s * p->width : NULL;
+  c->pipe.from = inbox(p, s);
   hy_ctx_reset(c, train);
   hy_model_loss(c, p->model, train, l);
   hy_pipe_send_on(c, &p->sent[k]);
   if (train && c->pipe.out)
     hy_recv_start(&p->back[k], &p->grid->pp, c->pipe.out->grad,
-                  n_floats(c->pipe.out) * sizeof(float), p->grid->pp.rank + 1);
+                  n_bytes(c->pipe.out), p->grid->pp.rank + 1);
   if (p->n_slot > 1 && i + 1 < src->n_micro)
     err = prepare(p, src, i + 1);
   return err;

@@ -25,8 +25,9 @@ typedef struct {
   /* micro-batches that wait for a context, in turn */
   int n_slot;
   hy_batch *room, *batch; /* (n_slot) memory of copies, and the copies */
-  float *inbox;           /* (n_slot, width) from the stage before */
-  size_t width;
+  void *inbox;            /* n_slot times `bytes` from the stage before, in
+                             backend memory */
+  size_t bytes;
   hy_pending *here; /* (n_slot) that it has come */
   hy_recorder recorder;
 } hy_pipe;
