@@ -57,30 +57,76 @@ GPU_FILES = \
   src/gpu/gpu_linear.c \
   src/gpu/gpu_ce.c
 
-# --- the same files for the host: kernels through the shim -------------------
-SHIM_CPPFLAGS = -I$(srcdir) -I$(srcdir)/cuda/shim/include
-SHIM_CXXFLAGS = -std=c++17 -O2 -g -Wall -Wno-unknown-pragmas
+# --- the module for a GPU ------------------------------------------------------
+# Kernels by nvcc, each for all architectures; the host side by the C compiler,
+# as position-independent code. The program that loads the module has the rest.
+src_gpu_libgpu_cuda_a_SHORTNAME = cuda
+if HAVE_NVCC
+noinst_LIBRARIES += src/gpu/libgpu_cuda.a
+src_gpu_libgpu_cuda_a_SOURCES = $(GPU_FILES) $(GPU_REAL_FILES)
+src_gpu_libgpu_cuda_a_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir) $(CUDA_CPPFLAGS) \
+  -DHY_CUDA_ARCH='"$(CUDA_ARCH)"'
+src_gpu_libgpu_cuda_a_CFLAGS = $(AM_CFLAGS) -fPIC
+CU_O = $(CU_FILES:.cu=.nvcc.o)
+HYMN_NVCCFLAGS = -std=c++17 -O3 -lineinfo -Xcompiler -fPIC $(CUDA_GENCODE)
+AM_V_NVCC = $(am__v_NVCC_@AM_V@)
+am__v_NVCC_ = $(am__v_NVCC_@AM_DEFAULT_V@)
+am__v_NVCC_0 = @echo "  NVCC    " $@;
+cuda/%.nvcc.o: cuda/%.cu
+	@$(MKDIR_P) cuda
+	$(AM_V_NVCC)$(NVCC) $(HYMN_NVCCFLAGS) $(NVCCFLAGS) -I$(srcdir) -MD -MP \
+	  -c -o $@ $<
+-include $(CU_O:.o=.d)
+CUDA_MODULE_LIBS = $(CU_O) $(CUDA_LIBS) -lstdc++
+cuda/hymn-cuda.so: src/gpu/libgpu_cuda.a $(CU_O)
+	$(AM_V_CCLD)$(CC) $(AM_CFLAGS) $(CFLAGS) -shared -o $@ -Wl,--whole-archive \
+	  src/gpu/libgpu_cuda.a -Wl,--no-whole-archive $(CUDA_MODULE_LIBS)
+hymnlib_DATA = cuda/hymn-cuda.so
+CLEANFILES += $(CU_O) $(CU_O:.o=.d) cuda/hymn-cuda.so
+endif
+
+# --- the same files for the CPU: kernels through the shim ----------------------
 SHIM_H = \
   cuda/shim/device_math.h cuda/shim/threads.h \
   cuda/shim/include/cuda_bf16.h cuda/shim/include/cuda_pipeline.h \
   cuda/shim/include/cuda_runtime.h cuda/shim/include/cuda_runtime_api.h \
   cuda/shim/include/vector_types.h
-EXTRA_DIST += $(SHIM_H) cuda/shim/cuda_shim.cpp
-SHIM_O = $(CU_FILES:.cu=.shim.o) cuda/shim/cuda_shim.o
-cuda/%.shim.o: cuda/%.cu $(SHIM_H)
+SHIM_FILES = \
+  cuda/shim/cuda_shim.cpp
+EXTRA_DIST += $(SHIM_H) $(SHIM_FILES)
+SHIM_CPPFLAGS = -I$(srcdir) -I$(srcdir)/cuda/shim/include
+SHIM_CXXFLAGS = -std=c++17 -O2 -g -fPIC -fvisibility=hidden -Wall \
+  -Wno-unknown-pragmas $(HYMN_CXXFLAGS)
+SHIM_O = $(CU_FILES:.cu=.host.o) $(SHIM_FILES:.cpp=.o)
+AM_V_SHIM = $(am__v_SHIM_@AM_V@)
+am__v_SHIM_ = $(am__v_SHIM_@AM_DEFAULT_V@)
+am__v_SHIM_0 = @echo "  CXX     " $@;
+cuda/%.host.o: cuda/%.cu
 	@$(MKDIR_P) cuda
-	$(AM_V_GEN)$(CXX) $(SHIM_CXXFLAGS) -MD -MP -x c++ $(SHIM_CPPFLAGS) -c -o $@ $<
-cuda/shim/%.o: cuda/shim/%.cpp $(SHIM_H)
+	$(AM_V_SHIM)$(CXX) $(SHIM_CXXFLAGS) -MD -MP -x c++ $(SHIM_CPPFLAGS) -c -o $@ $<
+cuda/shim/%.o: cuda/shim/%.cpp
 	@$(MKDIR_P) cuda/shim
-	$(AM_V_GEN)$(CXX) $(SHIM_CXXFLAGS) -MD -MP $(SHIM_CPPFLAGS) -c -o $@ $<
+	$(AM_V_SHIM)$(CXX) $(SHIM_CXXFLAGS) -MD -MP $(SHIM_CPPFLAGS) -c -o $@ $<
 -include $(SHIM_O:.o=.d)
 
-check_LIBRARIES = src/gpu/libgpu_shim.a
+check_LIBRARIES =
+src_gpu_libgpu_shim_a_SHORTNAME = shim
+if HAVE_CXX
+check_LIBRARIES += src/gpu/libgpu_shim.a
 src_gpu_libgpu_shim_a_SOURCES = $(GPU_FILES)
 src_gpu_libgpu_shim_a_CPPFLAGS = $(AM_CPPFLAGS) $(SHIM_CPPFLAGS)
+src_gpu_libgpu_shim_a_CFLAGS = $(AM_CFLAGS) -fPIC
 src_gpu_libgpu_shim_a_LIBADD = $(SHIM_O)
 src_gpu_libgpu_shim_a_DEPENDENCIES = $(SHIM_O)
 CLEANFILES += $(SHIM_O) $(SHIM_O:.o=.d)
+
+# The module that computes on the CPU, for tests of whole jobs:
+# HYMN_CUDA_MODULE=cuda/shim/hymn-cuda.so src/hymn DECK job.device=cuda
+check_DATA = cuda/shim/hymn-cuda.so
+cuda/shim/hymn-cuda.so: src/gpu/libgpu_shim.a
+	$(AM_V_CCLD)$(CC) $(AM_CFLAGS) $(CFLAGS) -shared -o $@ -Wl,--whole-archive \
+	  src/gpu/libgpu_shim.a -Wl,--no-whole-archive -lstdc++
+CLEANFILES += cuda/shim/hymn-cuda.so
 
 hymn_unit_tests += src/gpu/test_parity
 src_gpu_test_parity_SOURCES = src/gpu/test_parity.c \
@@ -99,3 +145,9 @@ hymn_unit_tests += src/gpu/test_kit
 src_gpu_test_kit_SOURCES = src/gpu/test_kit.c src/cpu/test_op.h
 src_gpu_test_kit_CPPFLAGS = $(AM_CPPFLAGS) $(SHIM_CPPFLAGS)
 src_gpu_test_kit_LDADD = src/gpu/libgpu_shim.a $(HYMN_TEST_LIBS) -lstdc++
+else
+check_DATA =
+check-local: say-no-cxx
+say-no-cxx:
+	@echo "configure found no C++ compiler: kernels for GPUs are not tested"
+endif

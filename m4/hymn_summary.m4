@@ -27,10 +27,10 @@ AS_ECHO(["
   PCRE2       $PCRE2_LIBS
   utf8proc    $UTF8PROC_LIBS
   zlib        $ZLIB_LIBS
-  unit tests  $hymn_have_cmocka (cmocka)
+  unit tests  $hymn_have_cmocka (cmocka); of kernels on the CPU: $hymn_have_cxx ($CXX)
   sanitizers  $enable_sanitizers
   CUDA        $hymn_cuda_note
-  NCCL        $hymn_have_nccl
+  NCCL        $hymn_nccl_note
   gnuplot     $GNUPLOT (looked up again at run time)
   prefix      $prefix
 
