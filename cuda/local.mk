@@ -87,7 +87,7 @@ endif
 
 # --- the same files for the CPU: kernels through the shim ----------------------
 SHIM_H = \
-  cuda/shim/device_math.h cuda/shim/threads.h \
+  cuda/shim/device_math.h cuda/shim/stream.h cuda/shim/threads.h \
   cuda/shim/include/cuda_bf16.h cuda/shim/include/cuda_pipeline.h \
   cuda/shim/include/cuda_runtime.h cuda/shim/include/cuda_runtime_api.h \
   cuda/shim/include/vector_types.h
