@@ -35,6 +35,8 @@ CU_FILES_H = cuda/cu.h cuda/launch.h cuda/probe.h cuda/ptx.h cuda/sizes.h \
   cuda/rows.h cuda/rows.cuh cuda/conv1d.h \
   cuda/kit.h \
   cuda/region.h \
+  cuda/router.h cuda/permute.h cuda/combine.h cuda/seq_count.h cuda/seq_aux.h \
+  cuda/topk.cuh cuda/piece.cuh cuda/choices.cuh \
   cuda/pack.cuh \
   cuda/pointwise.cuh \
   cuda/attention.h cuda/attention.cuh cuda/attention_fwd.cuh \
@@ -131,6 +133,7 @@ CLEANFILES += cuda/shim/hymn-cuda.so
 hymn_unit_tests += src/gpu/test_parity
 src_gpu_test_parity_SOURCES = src/gpu/test_parity.c \
   src/gpu/test_parity_attention.c src/op/test_ops.h \
+  src/gpu/test_parity_moe.c \
   src/op/test_ops_case.h \
   src/op/test_ops_balance.c src/op/test_ops_dense.c src/op/test_ops_moe.c \
   src/op/test_ops_seq.c src/op/test_ops_tp.c src/cpu/test_op.h \

@@ -23,6 +23,11 @@ static const struct {
   double fp32, bf16;
 } bound[] = {
     {-1, 1e-5, 1e-2},
+    {HY_OP_router, 5e-7, 5e-7},
+    {HY_OP_permute, 3e-8, 1e-2},
+    {HY_OP_combine, 7e-7, 1e-2},
+    {HY_OP_seq_count, 0, 0},
+    {HY_OP_seq_aux, 1.2e-6, 1.2e-6},
 };
 
 int ops_n_checked;
