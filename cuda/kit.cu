@@ -49,9 +49,15 @@ cu_kit_cast(cudaStream_t s, cu_mat to, cu_mat from, int64_t n)
     CU_TYPED(from, cast_as<float, T>(s, to, from, n));
 }
 
+namespace
+{
 struct same {
-  __device__ void operator()(const float *x, float *y) const { y[0] = x[0]; }
+  __device__ void operator()(int64_t, const float *x, float *y) const
+  {
+    y[0] = x[0];
+  }
 };
+} // namespace
 
 CU_API void
 cu_kit_add(cudaStream_t s, cu_mat y, cu_mat x, int64_t rows, int64_t n,

@@ -15,7 +15,74 @@ template <int N_IN, int N_OUT> struct cu_point {
   unsigned across; /* blocks side by side over a row */
 };
 
-/* F: void f(const float in[N_IN], float out[N_OUT]) */
+/* What a thread has of a row: V columns of each input, and of each output what
+ * it held. */
+template <class T, int V, int N_IN, int N_OUT> struct cu_point_held {
+  cu_pack<T, V> x[N_IN], old[N_OUT];
+};
+
+template <class T, int V, int N_IN, int N_OUT>
+__device__ static inline void
+cu_point_load(cu_point_held<T, V, N_IN, N_OUT> &h,
+              const cu_point<N_IN, N_OUT> &a, int64_t t, int64_t j)
+{
+#pragma unroll
+  for (int i = 0; i < N_IN; i++)
+    cu_load(h.x[i], (const T *)a.in[i].p + t * a.in[i].ld + j);
+#pragma unroll
+  for (int i = 0; i < N_OUT; i++)
+    if (a.out[i].p && a.beta[i] != 0)
+      cu_load(h.old[i], (const T *)a.out[i].p + t * a.out[i].ld + j);
+}
+
+template <class T, int V>
+__device__ static inline void
+cu_point_store(T *p, float (&y)[V], const cu_pack<T, V> &old, float beta)
+{
+  cu_pack<T, V> out;
+
+  if (beta != 0) {
+    float was[V];
+
+    cu_unpack(was, old);
+#pragma unroll
+    for (int k = 0; k < V; k++)
+      y[k] += beta * was[k];
+  }
+  cu_repack(out, y);
+  cu_store(p, out);
+}
+
+template <class T, int V, int N_IN, int N_OUT, class F>
+__device__ static inline void
+cu_point_work(const cu_point_held<T, V, N_IN, N_OUT> &h,
+              const cu_point<N_IN, N_OUT> &a, const F &f, int64_t t, int64_t j)
+{
+  float in[N_IN][V], out[N_OUT][V];
+
+#pragma unroll
+  for (int i = 0; i < N_IN; i++)
+    cu_unpack(in[i], h.x[i]);
+#pragma unroll
+  for (int k = 0; k < V; k++) {
+    float x[N_IN], y[N_OUT];
+
+#pragma unroll
+    for (int i = 0; i < N_IN; i++)
+      x[i] = in[i][k];
+    f(t, x, y);
+#pragma unroll
+    for (int i = 0; i < N_OUT; i++)
+      out[i][k] = y[i];
+  }
+#pragma unroll
+  for (int i = 0; i < N_OUT; i++)
+    if (a.out[i].p)
+      cu_point_store((T *)a.out[i].p + t * a.out[i].ld + j, out[i], h.old[i],
+                     a.beta[i]);
+}
+
+/* F: void f(int64_t row, const float in[N_IN], float out[N_OUT]) */
 template <class T, int V, int N_IN, int N_OUT, class F>
 __global__ void
 cu_point_kernel(cu_point<N_IN, N_OUT> a, F f)
@@ -24,64 +91,18 @@ cu_point_kernel(cu_point<N_IN, N_OUT> a, F f)
   int64_t j = ((int64_t)(blockIdx.x % a.across) * blockDim.x + threadIdx.x) * V;
   int64_t first =
       (int64_t)(blockIdx.x / a.across) * blockDim.y * U + threadIdx.y;
-  cu_pack<T, V> x[U][N_IN], old[U][N_OUT];
+  cu_point_held<T, V, N_IN, N_OUT> h[U];
 
   if (j >= a.n)
     return;
 #pragma unroll
-  for (int u = 0; u < U; u++) {
-    int64_t t = first + u * blockDim.y;
-
-    if (t >= a.rows)
-      continue;
+  for (int u = 0; u < U; u++)
+    if (first + u * blockDim.y < a.rows)
+      cu_point_load(h[u], a, first + u * blockDim.y, j);
 #pragma unroll
-    for (int i = 0; i < N_IN; i++)
-      cu_load(x[u][i], (const T *)a.in[i].p + t * a.in[i].ld + j);
-#pragma unroll
-    for (int i = 0; i < N_OUT; i++)
-      if (a.out[i].p && a.beta[i] != 0)
-        cu_load(old[u][i], (const T *)a.out[i].p + t * a.out[i].ld + j);
-  }
-#pragma unroll
-  for (int u = 0; u < U; u++) {
-    int64_t t = first + u * blockDim.y;
-    float in[N_IN][V], out[N_OUT][V];
-
-    if (t >= a.rows)
-      continue;
-#pragma unroll
-    for (int i = 0; i < N_IN; i++)
-      cu_unpack(in[i], x[u][i]);
-#pragma unroll
-    for (int k = 0; k < V; k++) {
-      float one[N_IN], y[N_OUT];
-
-#pragma unroll
-      for (int i = 0; i < N_IN; i++)
-        one[i] = in[i][k];
-      f(one, y);
-#pragma unroll
-      for (int i = 0; i < N_OUT; i++)
-        out[i][k] = y[i];
-    }
-#pragma unroll
-    for (int i = 0; i < N_OUT; i++) {
-      cu_pack<T, V> y;
-
-      if (!a.out[i].p)
-        continue;
-      if (a.beta[i] != 0) {
-        float was[V];
-
-        cu_unpack(was, old[u][i]);
-#pragma unroll
-        for (int k = 0; k < V; k++)
-          out[i][k] += a.beta[i] * was[k];
-      }
-      cu_repack(y, out[i]);
-      cu_store((T *)a.out[i].p + t * a.out[i].ld + j, y);
-    }
-  }
+  for (int u = 0; u < U; u++)
+    if (first + u * blockDim.y < a.rows)
+      cu_point_work(h[u], a, f, first + u * blockDim.y, j);
 }
 
 template <class T, int V, int N_IN, int N_OUT, class F>

@@ -1,24 +1,39 @@
-/* relu2.cu: max(x, 0)^2. */
-#include "launch.h"
+/* relu2.cu: max(x, 0)^2; NaN stays NaN. */
 #include "relu2.h"
+#include "math.cuh"
+#include "pointwise.cuh"
 
-template <class T>
-__global__ void
-relu2_fwd(const T *x, int64_t ldx, T *y, int64_t ldy, int64_t rows, int64_t n)
+namespace
 {
-  int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
-
-  if (i < rows * n) {
-    float v = fmaxf(cu_get(x[i / n * ldx + i % n]), 0);
-
-    cu_put(&y[i / n * ldy + i % n], v * v);
+struct relu2 {
+  __device__ void operator()(int64_t, const float *x, float *y) const
+  {
+    y[0] = x[0] <= 0 ? 0 : x[0] * x[0];
   }
-}
+};
+
+/* x, dy */
+struct relu2_slope {
+  __device__ void operator()(int64_t, const float *x, float *dx) const
+  {
+    dx[0] = x[0] <= 0 ? 0 : 2 * x[0] * x[1];
+  }
+};
+} // namespace
 
 CU_API void
 cu_relu2_fwd(cudaStream_t s, cu_mat y, cu_mat x, int64_t rows, int64_t n)
 {
-  if (rows * n > 0)
-    CU_TYPED(x, CU_LAUNCH((relu2_fwd<T>), cu_blocks(rows * n, 256), 256, 0, s,
-                          (const T *)x.p, x.ld, (T *)y.p, y.ld, rows, n));
+  cu_point<1, 1> a = {{x}, {y}, {0}, rows, n, 0};
+
+  cu_pointwise(s, a, relu2());
+}
+
+CU_API void
+cu_relu2_bwd(cudaStream_t s, cu_mat dx, float beta, cu_mat x, cu_mat dy,
+             int64_t rows, int64_t n)
+{
+  cu_point<2, 1> a = {{x, dy}, {dx}, {beta}, rows, n, 0};
+
+  cu_pointwise(s, a, relu2_slope());
 }

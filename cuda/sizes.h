@@ -2,7 +2,6 @@
 #ifndef HYMN_CUDA_SIZES_H
 #define HYMN_CUDA_SIZES_H
 
-#include <stddef.h>
 #include <stdint.h>
 
 /* Tokens of a chunk of the scan. */
@@ -33,27 +32,26 @@ cu_conv1d_parts(int64_t n_tokens, int64_t channels, int n_taps, int64_t n_span)
   return ((n_tokens + run - 1) / run + n_span) * (n_taps + 1) * channels;
 }
 
-/* Choices that a warp sorts by expert, one after another (permute.cu); the sort
- * keeps a row of counters for each such unit, and their sums. */
-enum { CU_SORT_UNIT = 256 };
-static inline size_t
-cu_sort_bytes(int64_t n_choice, int64_t n_experts)
+/* Gradients that sum over rows: enough partial sums to give each of 132
+ * multiprocessors two blocks, where each part is the work of `blocks`. */
+enum { CU_SUM_BLOCKS = 264 };
+static inline int
+cu_sum_parts(int64_t rows, int64_t blocks)
 {
-  int64_t n_unit = (n_choice + CU_SORT_UNIT - 1) / CU_SORT_UNIT;
+  int64_t n = blocks < CU_SUM_BLOCKS ? CU_SUM_BLOCKS / blocks : 1;
 
-  return (size_t)(n_experts * (n_unit + 1)) * sizeof(int32_t);
+  return (int)(rows < n ? rows : n);
 }
 
-/* Tokens of a chunk of the balance loss (seq_aux.cu); of each two values and
- * the sums of two documents. */
-enum { CU_AUX_CHUNK = 64 };
-static inline size_t
-cu_seq_aux_bytes(int64_t n_tokens, int64_t n)
-{
-  int64_t n_chunk = (n_tokens + CU_AUX_CHUNK - 1) / CU_AUX_CHUNK;
+/* Tokens that a block of the embedding's backward adds up. */
+enum { CU_EMBED_PIECE = 32 };
 
-  return (size_t)n_chunk *
-         (2 * sizeof(double) + 2 * (size_t)(2 * n + 1) * sizeof(float));
+/* Numbers in front of its sums: four lists of the tokens, rounded up to whole
+ * 64 bytes. */
+static inline int64_t
+cu_embed_lists(int64_t n_tokens)
+{
+  return (4 * n_tokens + 15) / 16 * 16;
 }
 
 #endif

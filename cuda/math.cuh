@@ -1,0 +1,15 @@
+/* math.cuh: functions of one number. */
+#ifndef HYMN_CUDA_MATH_CUH
+#define HYMN_CUDA_MATH_CUH
+
+#include "launch.h"
+
+/* 1 / (1 + exp(-x)), within 2 units in the last place; exp may become
+ * infinite, its inverse is then 0 as it should. */
+__device__ static inline float
+cu_sigmoid(float x)
+{
+  return __fdividef(1.0f, 1.0f + expf(-x));
+}
+
+#endif
