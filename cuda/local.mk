@@ -35,6 +35,7 @@ CU_FILES_H = cuda/cu.h cuda/launch.h cuda/probe.h cuda/ptx.h cuda/sizes.h \
   cuda/rows.h cuda/rows.cuh cuda/conv1d.h \
   cuda/kit.h \
   cuda/region.h \
+  cuda/optim.h \
   cuda/pack.cuh \
   cuda/pointwise.cuh \
   cuda/attention.h cuda/attention.cuh cuda/attention_fwd.cuh \
@@ -65,6 +66,7 @@ GPU_FILES = \
   src/gpu/gpu.h src/gpu/gpu.c \
   src/gpu/gpu_comm.c src/gpu/gpu_comm.h src/gpu/gpu_graph.c src/gpu/gpu_ops.c src/gpu/gpu_mem.c \
   src/gpu/gpu_kit.c \
+  src/gpu/gpu_optim.c src/gpu/gpu_optim.h \
   src/gpu/gpu_pointwise.c \
   src/gpu/gpu_norm.c \
   src/gpu/gpu_conv.c src/gpu/gpu_rows.h \
@@ -163,6 +165,11 @@ hymn_unit_tests += src/gpu/test_kit
 src_gpu_test_kit_SOURCES = src/gpu/test_kit.c src/cpu/test_op.h
 src_gpu_test_kit_CPPFLAGS = $(AM_CPPFLAGS) $(SHIM_CPPFLAGS)
 src_gpu_test_kit_LDADD = src/gpu/libgpu_shim.a $(HYMN_TEST_LIBS) -lstdc++
+hymn_unit_tests += src/gpu/test_optim_mpi
+src_gpu_test_optim_mpi_SOURCES = src/gpu/test_optim_mpi.c \
+  src/model/test_tiny.h src/cpu/test_op.h
+src_gpu_test_optim_mpi_CPPFLAGS = $(AM_CPPFLAGS) $(SHIM_CPPFLAGS)
+src_gpu_test_optim_mpi_LDADD = src/gpu/libgpu_shim.a $(HYMN_TEST_LIBS) -lstdc++
 else
 check_DATA =
 check-local: say-no-cxx

@@ -102,16 +102,20 @@ static void
 sum_parts(void *out, const void *part, hy_fmt fmt, int64_t n, int n_part,
           int more)
 {
-  float *y = out;
+  enum { BLOCK = 1024 };
+  float *y = out, sum[BLOCK];
   const float *p = part;
 
   (void)fmt;
-  for (int64_t i = 0; i < n; i++) {
-    float sum = p[i];
+  for (int64_t at = 0; at < n; at += BLOCK) {
+    int64_t m = n - at < BLOCK ? n - at : BLOCK;
 
+    memcpy(sum, p + at, (size_t)m * sizeof *sum);
     for (int k = 1; k < n_part; k++)
-      sum += p[k * n + i];
-    y[i] = more ? y[i] + sum : sum;
+      for (int64_t i = 0; i < m; i++)
+        sum[i] += p[k * n + at + i];
+    for (int64_t i = 0; i < m; i++)
+      y[at + i] = more ? y[at + i] + sum[i] : sum[i];
   }
 }
 
@@ -240,4 +244,10 @@ const hy_kit cpu_kit = {.cast = cast,
                         .merge_stat = merge_stat,
                         .carry_none = carry_none,
                         .carry_join = carry_join,
-                        .carry_grad = carry_grad};
+                        .carry_grad = carry_grad,
+                        .runs_new = cpu_runs_new,
+                        .runs_free = cpu_runs_free,
+                        .sum_squares = cpu_runs_squares,
+                        .not_finite = cpu_runs_not_finite,
+                        .adamw = cpu_adamw,
+                        .bias_update = cpu_bias_update};

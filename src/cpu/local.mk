@@ -12,6 +12,7 @@ src_libhymn_a_SOURCES += \
   src/cpu/cpu_moe.c src/cpu/cpu_moe.h \
   src/cpu/cpu_norm.c \
   src/cpu/cpu_norm_part.c \
+  src/cpu/cpu_optim.c \
   src/cpu/cpu_pointwise.c \
   src/cpu/cpu_ssd.c src/cpu/cpu_ssd.h \
   src/cpu/cpu_ssd_bwd.c src/cpu/cpu_ssd_state.c

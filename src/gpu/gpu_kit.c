@@ -2,6 +2,7 @@
 #include "gpu/gpu.h"
 #include "cuda/kit.h"
 #include "cuda/region.h"
+#include "gpu/gpu_optim.h"
 
 /* Numbers at p in this format. */
 static cu_mat
@@ -111,4 +112,10 @@ const hy_kit gpu_kit = {.cast = cast,
                         .merge_stat = merge_stat,
                         .carry_none = carry_none,
                         .carry_join = carry_join,
-                        .carry_grad = carry_grad};
+                        .carry_grad = carry_grad,
+                        .runs_new = gpu_runs_new,
+                        .runs_free = gpu_runs_free,
+                        .sum_squares = gpu_runs_squares,
+                        .not_finite = gpu_runs_not_finite,
+                        .adamw = gpu_adamw,
+                        .bias_update = gpu_bias_update};

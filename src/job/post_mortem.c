@@ -14,6 +14,7 @@ static void
 describe(const hy_train *r, const hy_step_result *s, char text[LINE])
 {
   const hy_params *p = &r->model.params;
+  unsigned char *bad = hy_malloc((size_t)p->n + 1);
   char host[64] = "?";
   int n_bad = 0;
   hy_buf b = {0};
@@ -21,8 +22,9 @@ describe(const hy_train *r, const hy_step_result *s, char text[LINE])
   gethostname(host, sizeof host - 1);
   hy_buf_printf(&b, "rank %d on %s: loss of its own targets %g, gradients",
                 r->grid->world.rank, host, s->own_loss);
+  hy_grad_bad(&r->trainer.opt, bad);
   for (int i = 0; i < p->n; i++)
-    if (hy_grad_is_bad(p, i)) {
+    if (bad[i]) {
       n_bad++;
       if (b.len < LINE - 256)
         hy_buf_printf(&b, " %s", p->ref[i].spec->name);
@@ -30,6 +32,7 @@ describe(const hy_train *r, const hy_step_result *s, char text[LINE])
   hy_buf_printf(&b, " (%d not finite)\n", n_bad);
   snprintf(text, LINE, "%s", b.data);
   free(b.data);
+  free(bad);
 }
 
 static int

@@ -7,6 +7,7 @@ src_libhymn_a_SOURCES += \
   src/model/decilm.c src/model/decilm.h
 src_libhymn_a_SOURCES += \
   src/model/model.c src/model/model.h \
+  src/model/host.c src/model/host.h \
   src/model/layout.c \
   src/model/pipe.c src/model/pipe.h \
   src/model/record.c src/model/record.h \

@@ -13,9 +13,15 @@ comm_of(const hy_store *u, const hy_group *g)
   return g->kind == HY_GROUP_EXPERT ? &u->grid->edp : &u->grid->dp_cp;
 }
 
-/* What arrives of a sum on the rank that owns most. Sizes of buffers are the
- * same on all ranks of a stage, so that all of them take, keep and drop the
- * same ones. */
+static const hy_backend *
+backend(const hy_store *u)
+{
+  return u->p->be;
+}
+
+/* What arrives of a sum on the rank that owns most, in floats. Sizes of buffers
+ * are the same on all ranks of a stage, so that all of them take, keep and drop
+ * the same ones. */
 static size_t
 scratch_of(const hy_group *g)
 {
@@ -34,18 +40,23 @@ new_bin(hy_store *u, size_t n)
   hy_store_bin *b = hy_calloc(1, sizeof *b);
 
   b->n = n;
-  b->x = u->dry ? nowhere : hy_calloc(n, sizeof *b->x);
+  b->x = u->dry ? (void *)nowhere : backend(u)->mem->get(n);
+  if (!b->x)
+    hy_die(HY_ERES,
+           "memory: cannot get %zu bytes for a unit of parameters; "
+           "use more ranks",
+           n);
   b->unit = -1;
   u->bin = hy_realloc(u->bin, (size_t)(u->n_bin + 1) * sizeof(hy_store_bin *));
   u->bin[u->n_bin++] = b;
   return b;
 }
 
-/* Floats [at, at + n) of a buffer; in a dry run no address is far. */
-static float *
-inside(const hy_store *u, float *x, size_t at)
+/* Byte `at` of a buffer; in a dry run no address is far. */
+static void *
+inside(const hy_store *u, void *x, size_t at)
 {
-  return u->dry ? nowhere : x + at;
+  return u->dry ? (char *)nowhere : (char *)x + at;
 }
 
 /* The smallest buffer that is free and large enough, of equal ones the one
@@ -81,6 +92,20 @@ give_bin(hy_store *u, hy_store_bin *b)
 
 /* ---- weights (zero 3) ------------------------------------------------- */
 
+/* The own range of a group, in the format in which it is used. */
+static void
+fill_own(hy_store *u, const hy_group *g, void *x)
+{
+  const hy_backend *be = backend(u);
+  void *to = hy_at(x, g->fmt, hy_group_from(g));
+  int64_t n = hy_group_n_own(g);
+
+  if (g->low_at != HY_NO_LOW)
+    be->mem->copy(to, hy_group_low(u->p, g), hy_bytes(g->fmt, n));
+  else
+    be->kit->cast(to, g->fmt, u->p->w + g->own_at, HY_F32, n);
+}
+
 /* Start to bring the weights of a unit here, unless they are. */
 static hy_store_bin *
 gather(hy_store *u, int id)
@@ -92,30 +117,36 @@ gather(hy_store *u, int id)
     un->w->users++;
     return un->w;
   }
-  un->w = take_bin(u, un->n);
+  un->w = take_bin(u, un->n_w);
   un->w->unit = id;
   for (int k = 0; k < un->n_group; k++) {
     const hy_group *g = &u->p->group[un->group[k]];
-    float *x = inside(u, un->w->x, at);
+    void *x = inside(u, un->w->x, at);
 
     if (!u->dry)
-      memcpy(x + hy_group_from(g), u->p->w + g->own_at,
-             (size_t)hy_group_n_own(g) * sizeof *x);
-    hy_all_gather_start(&un->w->wait, comm_of(u, g), x, g->cut, sizeof *x);
-    at += g->room;
+      fill_own(u, g, x);
+    hy_all_gather_start(&un->w->wait, comm_of(u, g), x, g->cut,
+                        hy_bytes(g->fmt, 1));
+    at += hy_bytes(g->fmt, (int64_t)g->room);
   }
   return un->w;
 }
 
-/* Where a parameter lies in the buffer of its unit. */
+/* Byte of a parameter in the buffer of its unit's weights or gradients. */
 static size_t
-place_in(const hy_store *u, const hy_store_unit *un, const hy_param_ref *r)
+place_in(const hy_store *u, const hy_store_unit *un, const hy_param_ref *r,
+         int grads)
 {
   size_t at = 0;
 
-  for (int k = 0; un->group[k] != r->group; k++)
-    at += u->p->group[un->group[k]].room;
-  return at + r->at - u->p->group[r->group].at;
+  for (int k = 0;; k++) {
+    const hy_group *g = &u->p->group[un->group[k]];
+    hy_fmt fmt = grads ? HY_F32 : g->fmt;
+
+    if (un->group[k] == r->group)
+      return at + hy_bytes(fmt, (int64_t)(r->at - g->at));
+    at += hy_bytes(fmt, (int64_t)g->room);
+  }
 }
 
 static void
@@ -124,7 +155,7 @@ point_weights(hy_store *u, hy_store_unit *un)
   for (int i = 0; i < un->n_ref; i++) {
     hy_param_ref *r = &u->p->ref[un->ref[i]];
 
-    r->t.data = inside(u, un->w->x, place_in(u, un, r));
+    r->t.data = inside(u, un->w->x, place_in(u, un, r, 0));
   }
 }
 
@@ -134,11 +165,11 @@ point_grads(hy_store *u, hy_store_unit *un)
 {
   if (un->g)
     return;
-  un->g = take_bin(u, un->n);
+  un->g = take_bin(u, un->n_g);
   for (int i = 0; i < un->n_ref; i++) {
     hy_param_ref *r = &u->p->ref[un->ref[i]];
 
-    r->t.grad = inside(u, un->g->x, place_in(u, un, r));
+    r->t.grad = inside(u, un->g->x, place_in(u, un, r, 1));
     r->t.has = 0;
   }
 }
@@ -160,30 +191,24 @@ drop_pointers(hy_store *u, const hy_store_unit *un, int grads)
 
 /* A parameter that no backward has reached has the gradient 0. */
 static void
-settle(hy_param_ref *r, int dry)
+settle(const hy_store *u, hy_param_ref *r)
 {
-  if (r->t.grad && !r->t.has && !dry)
-    memset(r->t.grad, 0, (size_t)hy_shard_size(&r->shard) * sizeof(float));
+  if (r->t.grad && !r->t.has && !u->dry)
+    backend(u)->mem->zero(r->t.grad,
+                          hy_bytes(HY_F32, hy_shard_size(&r->shard)));
   r->t.has = r->t.want;
 }
 
 /* What arrived from all replicas: added in their order. */
 static void
-add_up(hy_store *u, int group, float *from)
+add_up(hy_store *u, int group, const float *from)
 {
   const hy_group *g = &u->p->group[group];
-  int64_t n = hy_group_n_own(g);
   int own = u->p->zero == 3;
   float *to = u->p->g + (own ? g->own_at : g->at + (size_t)hy_group_from(g));
 
-  for (int r = 1; r < g->comm->size; r++)
-    for (int64_t i = 0; i < n; i++)
-      from[i] += from[r * n + i];
-  if (!own || u->fresh[group])
-    memcpy(to, from, (size_t)n * sizeof *to);
-  else
-    for (int64_t i = 0; i < n; i++)
-      to[i] += from[i];
+  backend(u)->kit->sum_parts(to, from, HY_F32, hy_group_n_own(g), g->comm->size,
+                             own && !u->fresh[group]);
 }
 
 static void
@@ -200,9 +225,9 @@ sum_finish(hy_store *u)
     const hy_group *g = &u->p->group[un->group[k]];
 
     if (!u->dry)
-      add_up(u, un->group[k], u->sum.scratch->x + at);
+      add_up(u, un->group[k], inside(u, u->sum.scratch->x, at));
     u->fresh[un->group[k]] = 0;
-    at += scratch_of(g);
+    at += scratch_of(g) * sizeof(float);
   }
   give_bin(u, u->sum.scratch);
   if (un->g)
@@ -220,17 +245,18 @@ sum_start(hy_store *u, int id)
 
   sum_finish(u);
   for (int i = 0; i < un->n_ref; i++)
-    settle(&u->p->ref[un->ref[i]], u->dry);
+    settle(u, &u->p->ref[un->ref[i]]);
   u->sum.unit = id;
   u->sum.scratch = take_bin(u, un->n_scratch);
   for (int k = 0; k < un->n_group; k++) {
     const hy_group *g = &u->p->group[un->group[k]];
-    float *x = un->g ? inside(u, un->g->x, of_g) : inside(u, u->p->g, g->at);
+    float *x = un->g ? inside(u, un->g->x, of_g)
+                     : inside(u, u->p->g, g->at * sizeof(float));
 
-    hy_reduce_scatter_start(&u->sum.wait, comm_of(u, g), x, g->cut,
-                            HY_F32, inside(u, u->sum.scratch->x, at));
-    of_g += g->room;
-    at += scratch_of(g);
+    hy_reduce_scatter_start(&u->sum.wait, comm_of(u, g), x, g->cut, HY_F32,
+                            inside(u, u->sum.scratch->x, at));
+    of_g += g->room * sizeof(float);
+    at += scratch_of(g) * sizeof(float);
   }
 }
 
@@ -263,7 +289,7 @@ acquire(void *arg, int id, int backward)
   hy_store_bin *b;
   int next;
 
-  if (u->p->zero != 3 || un->n == 0)
+  if (u->p->zero != 3 || un->n_group == 0)
     return;
   if (!backward || u->sum.unit == id) /* of the micro-batch before */
     sum_finish(u);
@@ -287,7 +313,7 @@ release(void *arg, int id, int backward, int last)
   hy_store *u = arg;
   hy_store_unit *un = &u->unit[id];
 
-  if (un->n == 0)
+  if (un->n_group == 0)
     return;
   if (u->p->zero == 3) {
     give_bin(u, un->w);
@@ -314,8 +340,9 @@ add_group(hy_store *u, int k)
   if (g->comm->size == 1 || g->room == 0)
     return;
   un->group[un->n_group++] = k;
-  un->n += g->room;
-  un->n_scratch += scratch_of(g);
+  un->n_w += hy_bytes(g->fmt, (int64_t)g->room);
+  un->n_g += g->room * sizeof(float);
+  un->n_scratch += scratch_of(g) * sizeof(float);
   for (int i = 0; i < u->p->n; i++)
     if (u->p->ref[i].group == k) {
       un->ref = hy_realloc(un->ref, (size_t)(un->n_ref + 1) * sizeof *un->ref);
@@ -360,7 +387,7 @@ hy_store_free(hy_store *u)
   for (int i = 0; i < u->n_bin; i++) {
     hy_pending_free(&u->bin[i]->wait);
     if (!u->dry)
-      free(u->bin[i]->x);
+      backend(u)->mem->put(u->bin[i]->x);
     free(u->bin[i]);
   }
   for (int i = 0; i < u->n_unit; i++)
@@ -378,7 +405,7 @@ int
 hy_store_active(const hy_store *u)
 {
   for (int i = 0; i < u->n_unit; i++)
-    if (u->unit[i].n)
+    if (u->unit[i].n_group)
       return 1;
   return 0;
 }
@@ -387,6 +414,10 @@ void
 hy_store_begin(hy_store *u, int64_t n_micro, int training)
 {
   forget(u);
+  if (u->p->stale && !u->dry) {
+    hy_store_share_weights(u);
+    u->p->stale = 0;
+  }
   u->which = training ? 0 : 1;
   u->at = 0;
   if (!training)
@@ -409,25 +440,43 @@ hy_store_finish(hy_store *u)
   hy_params *p = u->p;
 
   for (int i = 0; i < u->n_unit && p->zero != 3; i++)
-    if (u->unit[i].n && u->unit[i].n_done < u->n_micro)
+    if (u->unit[i].n_group && u->unit[i].n_done < u->n_micro)
       sum_start(u, i);
   sum_finish(u);
   for (int i = 0; i < p->n; i++)
-    settle(&p->ref[i], u->dry);
+    settle(u, &p->ref[i]);
   for (int k = 0; k < p->n_group; k++)
     if (p->zero == 3 && p->group[k].comm->size > 1 && u->fresh[k] && !u->dry)
-      memset(p->g + p->group[k].own_at, 0,
-             (size_t)hy_group_n_own(&p->group[k]) * sizeof *p->g);
+      backend(u)->mem->zero(p->g + p->group[k].own_at,
+                            hy_bytes(HY_F32, hy_group_n_own(&p->group[k])));
+}
+
+/* A group's elements that lie at byte `at` of x. */
+static void
+share(hy_store *u, const hy_group *g, void *x, size_t at, hy_fmt fmt)
+{
+  if (g->comm->size > 1 && g->room > 0)
+    hy_all_gather(comm_of(u, g), inside(u, x, at), g->cut, hy_bytes(fmt, 1));
 }
 
 void
-hy_store_share(hy_store *u, float *x)
+hy_store_share_grads(hy_store *u)
+{
+  for (int k = 0; k < u->p->n_group; k++)
+    share(u, &u->p->group[k], u->p->g, u->p->group[k].at * sizeof(float),
+          HY_F32);
+}
+
+void
+hy_store_share_weights(hy_store *u)
 {
   for (int k = 0; k < u->p->n_group; k++) {
     const hy_group *g = &u->p->group[k];
 
-    if (g->comm->size > 1 && g->room > 0)
-      hy_all_gather(comm_of(u, g), inside(u, x, g->at), g->cut, sizeof *x);
+    if (g->low_at != HY_NO_LOW)
+      share(u, g, u->p->low, g->low_at, g->fmt);
+    else
+      share(u, g, u->p->w, g->at * sizeof(float), HY_F32);
   }
 }
 
@@ -438,5 +487,5 @@ hy_store_bytes(const hy_store *u)
 
   for (int i = 0; i < u->n_bin; i++)
     n += u->bin[i]->n;
-  return n * sizeof(float);
+  return n;
 }

@@ -12,8 +12,8 @@
 
 /* A buffer for the weights or gradients of a unit, or for a sum under way. */
 typedef struct {
-  float *x;
-  size_t n;     /* floats */
+  void *x;      /* in backend memory */
+  size_t n;     /* bytes */
   int unit;     /* whose weights it holds; -1: nothing that is kept */
   int users;    /* 0: may be taken */
   int ahead;    /* gathered before it was asked for */
@@ -22,11 +22,13 @@ typedef struct {
 } hy_store_bin;
 
 typedef struct {
-  int n_group, group[3]; /* those with replicas */
-  size_t n, n_scratch;   /* floats of them; of a sum under way */
-  int n_ref, *ref;       /* their parameters */
-  hy_store_bin *w, *g;   /* zero 3: weights and gradients while in use */
-  int64_t n_done;        /* micro-batches whose gradients are complete */
+  /* those with replicas, each in fp32 and in the format of layers */
+  int n_group, group[2 * HY_N_GROUP_KIND];
+  size_t n_w, n_g, n_scratch; /* bytes of their weights and gradients, and of a
+                                 sum under way */
+  int n_ref, *ref;            /* their parameters */
+  hy_store_bin *w, *g;        /* zero 3: weights and gradients in use */
+  int64_t n_done;             /* micro-batches whose gradients are complete */
 } hy_store_unit;
 
 typedef struct {
@@ -70,9 +72,13 @@ void hy_store_begin(hy_store *u, int64_t n_micro, int training);
  *  gradient 0. Collective. */
 void hy_store_finish(hy_store *u);
 
-/** Every rank's own ranges of the whole array x to all its replicas.
+/** Every rank's own ranges of p->g, a whole array, to all its replicas.
  *  Collective. */
-void hy_store_share(hy_store *u, float *x);
+void hy_store_share_grads(hy_store *u);
+
+/** The same of what the model reads, after their owners have renewed it.
+ *  Collective. */
+void hy_store_share_weights(hy_store *u);
 
 /** Bytes of the buffers so far. */
 size_t hy_store_bytes(const hy_store *u);

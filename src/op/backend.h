@@ -46,6 +46,25 @@ typedef struct {
   const hy_space *space; /* of arenas */
 } hy_mem;
 
+/* Neighbours in the flat arrays of parameters, as the optimizer walks them;
+ * what a call does not use may be NULL. */
+typedef struct {
+  float *w, *m, *v; /* master and moments */
+  const float *g;
+  void *low; /* renewed from w in format fmt; NULL: nothing reads it */
+  hy_fmt fmt;
+  int decay; /* weight decay applies */
+  int64_t n;
+} hy_run;
+
+/* A list of them as a backend keeps it. */
+typedef struct hy_runs hy_runs;
+
+/* What a step of AdamW does; keep: factor of weights without and with decay. */
+typedef struct {
+  float beta1, beta2, eps, scale, rate, c1, c2, keep[2];
+} hy_adamw_rates;
+
 /* What is done to arrays in backend memory outside of ops: by regions, by the
  * store of parameters and by the optimizer. Each has a body in every backend.
  * Lengths and strides are in elements. */
@@ -89,6 +108,23 @@ typedef struct {
    *  and for each head <g, in>. beta 0 does not read `to`. */
   void (*carry_grad)(float *to, const float *g, const float *in,
                      int64_t n_heads, int64_t n, float beta);
+
+  /* ---- the optimizer, outside of any graph ---- */
+
+  /** A list that a step uses again and again; the array may go. */
+  hy_runs *(*runs_new)(const hy_run *run, int64_t n);
+  void (*runs_free)(hy_runs *r);
+  /** Sum of the squares of all g, the same bits each time; waits for it. */
+  double (*sum_squares)(hy_runs *r);
+  /** bad[i] = 1 if g of run i has a number that is not finite, else 0, on the
+   *  host; waits for it. */
+  void (*not_finite)(hy_runs *r, unsigned char *bad);
+  /** For each element, with g' = scale g:
+   *    m = beta1 m + (1-beta1) g', v = beta2 v + (1-beta2) g'^2,
+   *    w = keep w - rate (c1 m) / (sqrt(c2 v) + eps), low = w. */
+  void (*adamw)(hy_runs *r, const hy_adamw_rates *k, int n_threads);
+  /** bias[e] += rate sign(mean(count) - count[e]). */
+  void (*bias_update)(float *bias, const int64_t *count, int64_t n, float rate);
 } hy_kit;
 
 /* Pieces of a program that a backend can record and play again. */

@@ -6,6 +6,13 @@
 #include "model/store.h"
 #include "optim/adamw.h"
 
+/* What the micro-batches of a step add to. */
+typedef struct {
+  hy_losses loss;
+  float margin; /* smallest of the routers here */
+  float infinity;
+} hy_step_sums;
+
 typedef struct {
   hy_model *model;
   const hy_grid *grid;
@@ -14,9 +21,11 @@ typedef struct {
   hy_ctx *ctx; /* (pipe.n_ctx) of the pipe */
   hy_adamw opt;
   hy_store store;
+  /* in backend memory: */
   float *scratch; /* HY_BUCKET floats for the sums */
   int64_t *count; /* (n_layer_all, n_experts) tokens routed in this step */
-  float margin;   /* smallest of this step's routers here */
+  hy_step_sums *sums;
+  int64_t *seen; /* count as the host has read it */
 } hy_trainer;
 
 typedef struct {

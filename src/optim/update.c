@@ -1,9 +1,10 @@
 #include "optim/update.h"
 #include "base/err.h"
+#include "base/mem.h"
 #include "optim/bucket.h"
 
 #include <math.h>
-#include <string.h>
+#include <stdlib.h>
 
 size_t
 hy_update_n_count(const hy_model *m)
@@ -14,23 +15,28 @@ hy_update_n_count(const hy_model *m)
 void
 hy_update_begin(hy_trainer *t, int64_t n_micro)
 {
+  const hy_mem *mem = t->model->params.be->mem;
+
   hy_store_begin(&t->store, n_micro, 1);
-  memset(t->count, 0, hy_update_n_count(t->model) * sizeof *t->count);
-  t->margin = INFINITY;
+  mem->zero(t->count, hy_update_n_count(t->model) * sizeof *t->count);
+  mem->zero(&t->sums->loss, sizeof t->sums->loss);
+  mem->copy(&t->sums->margin, &t->sums->infinity, sizeof t->sums->margin);
 }
 
 /* Gradients are summed already: their owners have what any rank had. */
 static int
 diverged(const hy_trainer *t, int64_t step, double loss)
 {
-  const char *bad = hy_grad_bad(&t->model->params);
-  int err = HY_OK;
+  const hy_params *p = &t->model->params;
+  unsigned char *flag = hy_malloc((size_t)p->n + 1);
+  int bad = hy_grad_bad(&t->opt, flag), err = HY_OK;
 
-  if (bad)
+  free(flag);
+  if (bad >= 0)
     err = hy_fail(HY_EDIVERGED,
                   "step %lld: loss %g, gradient of %s is not finite; lower "
                   "optim.lr, or resume from an earlier checkpoint",
-                  (long long)step, loss, bad);
+                  (long long)step, loss, p->ref[bad].spec->name);
   err = hy_agree(&t->grid->world, err);
   if (err)
     return err;
@@ -65,17 +71,11 @@ hy_bias_update(hy_params *p, const int64_t *count, double rate)
 {
   for (int i = 0; i < p->n; i++) {
     const hy_spec *s = p->ref[i].spec;
-    int64_t n = s->dim[0], sum = 0;
-    float *bias = p->w + p->ref[i].at;
-    const int64_t *c;
 
-    if (s->kind != HY_STATISTIC || !p->ref[i].shard.here)
-      continue;
-    c = count + s->layer * n;
-    for (int64_t e = 0; e < n; e++)
-      sum += c[e];
-    for (int64_t e = 0; e < n; e++) /* mean - count, times n: exact */
-      bias[e] += (float)rate * (float)((sum > n * c[e]) - (sum < n * c[e]));
+    if (s->kind == HY_STATISTIC && p->ref[i].shard.here)
+      p->be->kit->bias_update(hy_f32(&p->ref[i].t),
+                              count + s->layer * s->dim[0], s->dim[0],
+                              (float)rate);
   }
 }
 
@@ -84,12 +84,18 @@ static void
 update_biases(hy_trainer *t, hy_step_result *r)
 {
   hy_model *m = t->model;
+  const hy_mem *mem = m->params.be->mem;
+  size_t n = hy_update_n_count(m);
+  float margin;
 
   if (!m->cfg->n_experts)
     return;
-  hy_sum_i64(&t->grid->world, t->count, (int)hy_update_n_count(m));
-  r->max_vio = max_vio(m, t->count);
-  r->margin = hy_min_f64(&t->grid->world, (double)t->margin);
+  mem->read(t->seen, t->count, n * sizeof *t->seen);
+  mem->read(&margin, &t->sums->margin, sizeof margin);
+  hy_sum_i64(&t->grid->world, t->seen, (int)n);
+  r->max_vio = max_vio(m, t->seen);
+  r->margin = hy_min_f64(&t->grid->world, (double)margin);
+  mem->load(t->count, t->seen, n * sizeof *t->seen);
   if (m->cfg->bias_rate > 0)
     hy_bias_update(&m->params, t->count, m->cfg->bias_rate);
 }
@@ -104,14 +110,14 @@ hy_update(hy_trainer *t, int64_t step, double rate, hy_step_result *r)
                     t->scratch);
   if (!isfinite(r->loss + r->aux))
     return diverged(t, step, r->loss);
-  r->norm = hy_grad_norm(p, t->grid);
+  r->norm = hy_grad_norm(&t->opt, t->grid);
   if (!isfinite(r->norm))
     return diverged(t, step, r->loss);
   if (p->zero == 0)
-    hy_store_share(&t->store, p->g);
-  hy_adamw_step(&t->opt, p, step, rate, r->norm, t->n_threads);
+    hy_store_share_grads(&t->store);
+  hy_adamw_step(&t->opt, step, rate, r->norm, t->n_threads);
   if (p->zero == 1)
-    hy_store_share(&t->store, p->w);
+    hy_store_share_weights(&t->store);
   update_biases(t, r);
   return HY_OK;
 }
@@ -128,8 +134,10 @@ walk(hy_store *s, hy_params *p, const hy_grid *grid, size_t n_count)
   hy_reduce_partial(p, grid, p->zero == 3 ? HY_SUM_OWN : HY_SUM_OWN_AT_PLACE,
                     NULL);
   hy_sum_f64(&grid->world, &norm, 1);
-  if (p->zero < 3)
-    hy_store_share(s, NULL);
+  if (p->zero == 0)
+    hy_store_share_grads(s);
+  if (p->zero == 1)
+    hy_store_share_weights(s);
   if (n_count) {
     hy_sum_i64(&grid->world, count, (int)n_count);
     hy_min_f64(&grid->world, 0);

@@ -34,7 +34,8 @@ void hy_update_plan(hy_state_bytes *b, const hy_model *m, const hy_grid *grid,
                     size_t unit_bytes);
 
 /** bias[e] += rate sign(mean(count) - count[e]) for every router.
- *  \param count (n_layer_all, n_experts), summed over the global batch.
+ *  \param count (n_layer_all, n_experts), summed over the global batch, in
+ *                backend memory
  *  Source: Wang et al. 2024, arXiv:2408.15664, algorithm 1. */
 void hy_bias_update(hy_params *p, const int64_t *count, double rate);
 

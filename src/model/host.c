@@ -1,0 +1,79 @@
+#include "model/host.h"
+#include "base/err.h"
+
+void
+hy_host_begin(hy_host *h, const hy_params *p, const float *m, const float *v)
+{
+  *h = (hy_host){.p = p,
+                 .flat = {[HY_PART_W] = p->w,
+                          [HY_PART_M] = (float *)(uintptr_t)m,
+                          [HY_PART_V] = (float *)(uintptr_t)v,
+                          [HY_PART_G] = p->g}};
+}
+
+void
+hy_host_end(hy_host *h)
+{
+  if (h->room)
+    h->p->be->mem->put_host(h->room);
+  *h = (hy_host){0};
+}
+
+/* Whether the host reaches what an array has of parameter i. */
+static int
+near(const hy_params *p, int part, int i)
+{
+  return p->be->host_memory ||
+         (p->offload && part != HY_PART_G && p->ref[i].group >= 0);
+}
+
+static void
+make_room(hy_host *h, size_t n)
+{
+  const hy_mem *mem = h->p->be->mem;
+
+  if (n <= h->n)
+    return;
+  if (h->room)
+    mem->put_host(h->room);
+  h->n = n;
+  h->room = mem->get_host(n * sizeof *h->room);
+  if (!h->room)
+    hy_die(HY_ERES, "memory: no room on the host for a tensor of %zu bytes",
+           n * sizeof *h->room);
+}
+
+float *
+hy_host_open(hy_host *h, int part, int i, hy_held *held)
+{
+  const hy_params *p = h->p;
+  float *x = h->flat[part];
+
+  *held = hy_params_part(p, part, i);
+  h->from = NULL;
+  if (near(p, part, i))
+    return x;
+  h->n_from = (size_t)(held->to - held->from);
+  make_room(h, h->n_from);
+  h->from =
+      p->ref[i].group < 0 ? p->rest + (held->at - p->n_master) : x + held->at;
+  held->at = 0;
+  return h->room;
+}
+
+const float *
+hy_host_read(hy_host *h, int part, int i, hy_held *held)
+{
+  float *x = hy_host_open(h, part, i, held);
+
+  if (h->from)
+    h->p->be->mem->read(x, h->from, h->n_from * sizeof *x);
+  return x;
+}
+
+void
+hy_host_put(hy_host *h)
+{
+  if (h->from)
+    h->p->be->mem->load(h->from, h->room, h->n_from * sizeof *h->room);
+}
