@@ -58,7 +58,14 @@ CU_NORM_H = \
   cuda/add.h \
   cuda/concat.h \
   cuda/embedding.h
-EXTRA_DIST += $(CU_FILES) $(CU_FILES_H) $(CU_NORM_H)
+CU_DENSE_H = \
+  cuda/gemm.cuh \
+  cuda/gemm_f32.cuh \
+  cuda/linear.h \
+  cuda/ce.cuh \
+  cuda/ce.h \
+  cuda/ce_stat.h
+EXTRA_DIST += $(CU_FILES) $(CU_FILES_H) $(CU_NORM_H) $(CU_DENSE_H)
 
 # The host side; with the kernels it makes the module for a GPU, with the
 # kernels through the shim the tests.
@@ -74,8 +81,13 @@ GPU_FILES = \
   src/gpu/gpu_attention.c \
   src/gpu/gpu_moe.c \
   src/gpu/gpu_grouped.c \
-  src/gpu/gpu_linear.c \
+  src/gpu/gpu_linear.c src/gpu/gpu_blas.h \
   src/gpu/gpu_ce.c
+
+# What needs a library of the GPU; the shim has stand-ins (cuda/shim).
+GPU_REAL_FILES = \
+  src/gpu/gpu_blas.c
+EXTRA_DIST += $(GPU_REAL_FILES)
 
 # --- the module for a GPU ------------------------------------------------------
 # Kernels by nvcc, each for all architectures; the host side by the C compiler,
@@ -112,7 +124,8 @@ SHIM_H = \
   cuda/shim/include/cuda_runtime.h cuda/shim/include/cuda_runtime_api.h \
   cuda/shim/include/vector_types.h
 SHIM_FILES = \
-  cuda/shim/cuda_shim.cpp
+  cuda/shim/cuda_shim.cpp \
+  cuda/shim/shim_blas.cpp
 EXTRA_DIST += $(SHIM_H) $(SHIM_FILES)
 SHIM_CPPFLAGS = -I$(srcdir) -I$(srcdir)/cuda/shim/include
 SHIM_CXXFLAGS = -std=c++17 -O2 -g -fPIC -fvisibility=hidden -Wall \
@@ -150,7 +163,8 @@ CLEANFILES += cuda/shim/hymn-cuda.so
 
 hymn_unit_tests += src/gpu/test_parity
 src_gpu_test_parity_SOURCES = src/gpu/test_parity.c \
-  src/gpu/test_parity_attention.c src/op/test_ops.h \
+  src/gpu/test_parity_attention.c \
+  src/gpu/test_parity_dense.c src/op/test_ops.h \
   src/op/test_ops_case.h \
   src/op/test_ops_balance.c src/op/test_ops_dense.c src/op/test_ops_moe.c \
   src/op/test_ops_seq.c src/op/test_ops_tp.c src/cpu/test_op.h \

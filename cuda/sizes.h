@@ -54,4 +54,7 @@ cu_embed_lists(int64_t n_tokens)
   return (4 * n_tokens + 15) / 16 * 16;
 }
 
+/* Bytes that the library of products may use while it works. */
+enum { CU_BLAS_ROOM = 32 << 20 };
+
 #endif

@@ -1,13 +1,18 @@
 /* plan_dense.c: scratch of the CUDA bodies of these ops. */
 #include "gpu/gpu_plan.h"
+#include "cuda/sizes.h"
 
+/* A weight that stays fp32 beside bf16 activations: those in fp32. */
 size_t
 gpu_linear_scratch(const hy_ctx *c, const hy_rec *r, int backward)
 {
+  const hy_tensor *x = r->in[0], *w = r->in[1];
+
   (void)c;
-  (void)r;
   (void)backward;
-  return 0;
+  if (x->fmt != HY_BF16 || w->fmt != HY_F32)
+    return 0;
+  return hy_bytes(HY_F32, x->dim[0] * hy_cols(w));
 }
 
 size_t
@@ -19,11 +24,10 @@ gpu_ce_stat_scratch(const hy_ctx *c, const hy_rec *r, int backward)
   return 0;
 }
 
+/* The loss of each row. */
 size_t
 gpu_ce_scratch(const hy_ctx *c, const hy_rec *r, int backward)
 {
   (void)c;
-  (void)r;
-  (void)backward;
-  return 0;
+  return backward ? 0 : (size_t)r->in[0]->dim[0] * sizeof(double);
 }

@@ -27,6 +27,9 @@ static const struct {
   double fp32, bf16;
 } bound[] = {
     {-1, 1e-5, 1e-2},
+    {HY_OP_linear, 5e-6, 7e-3},
+    {HY_OP_ce_stat, 1e-6, 1e-6},
+    {HY_OP_ce, 2e-6, 5e-3},
 };
 
 int ops_n_checked;
@@ -82,11 +85,17 @@ room(run *r, size_t bytes)
   return r->block[r->n_block++] = p;
 }
 
-static hy_fmt
-fmt_of(const run *r, const hy_tensor *x, int i)
+static int
+is_precise(const ops_case *s, int i)
 {
-  if (x->n_dim == 1 || (ops_row == HY_OP_conv1d && i == 1) ||
-      precise[ops_row] >> i & 1)
+  return (precise[ops_row] | s->precise) >> i & 1;
+}
+
+static hy_fmt
+fmt_of(const ops_case *s, const run *r, int i)
+{
+  if (s->in[i]->n_dim == 1 || (ops_row == HY_OP_conv1d && i == 1) ||
+      is_precise(s, i))
     return HY_F32;
   return r->act;
 }
@@ -157,7 +166,7 @@ want(run *r, hy_tensor *t, int wanted)
 static int
 is_view(const ops_case *s, const run *r, int i)
 {
-  return r->views && s->view[i] && !(precise[ops_row] >> i & 1);
+  return r->views && s->view[i] && !is_precise(s, i);
 }
 
 /* The numbers of input i as this run's format has them. */
@@ -166,7 +175,7 @@ rounded(const ops_case *s, const run *r, int i)
 {
   int64_t n = s->in[i]->dim[0] * hy_cols(s->in[i]);
   double *x = test_alloc((size_t)n, sizeof *x);
-  int low = fmt_of(r, s->in[i], i) == HY_BF16;
+  int low = fmt_of(s, r, i) == HY_BF16;
 
   for (int64_t j = 0; j < n; j++) {
     float f = (float)s->x[i][j];
@@ -183,7 +192,7 @@ make_leaves(const ops_case *s, run *r)
 
   for (int i = 0; i < s->n_in; i++) {
     hy_tensor *t = r->in[i] =
-        new_tensor(r, s->in[i], fmt_of(r, s->in[i], i), hy_cols(s->in[i]));
+        new_tensor(r, s->in[i], fmt_of(s, r, i), hy_cols(s->in[i]));
 
     if (matrix[ops_row] >> i & 1)
       t->gfmt = HY_F32;

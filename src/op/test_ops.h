@@ -16,6 +16,7 @@ struct ops_case {
   hy_tensor *in[OPS_MAX_IN]; /* made with ops_rows or ops_weight */
   int view[OPS_MAX_IN];      /* columns of a wider tensor will do as well */
   int frozen[OPS_MAX_IN];    /* no gradient */
+  unsigned precise; /* inputs that stay fp32 beside bf16 activations, as bits */
   double loss;  /* the op has no output but adds to s->value; the factor of
                    its gradient */
   int split;    /* products split by threads: BLAS may round edges otherwise */

@@ -87,7 +87,8 @@ ops_grouped_linear(void)
     ops_weight(s, OPS_DIM(5, 4, 3), -1, 1);
     s->view[0] = 1;
     s->n_out = n * 4;
-    s->a.offset = offset[i];
+    s->a.offset = memcpy(test_alloc(6, sizeof **offset), offset[i],
+                         sizeof offset[i]);
     s->call = call_grouped;
     s->naive = naive_grouped;
     ops_check(s);
