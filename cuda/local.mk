@@ -36,6 +36,8 @@ CU_FILES_H = cuda/cu.h cuda/launch.h cuda/probe.h cuda/ptx.h cuda/sizes.h \
   cuda/kit.h \
   cuda/region.h \
   cuda/optim.h \
+  cuda/router.h cuda/permute.h cuda/combine.h cuda/seq_count.h cuda/seq_aux.h \
+  cuda/topk.cuh cuda/piece.cuh cuda/choices.cuh \
   cuda/pack.cuh \
   cuda/pointwise.cuh \
   cuda/attention.h cuda/attention.cuh cuda/attention_fwd.cuh \
@@ -119,7 +121,7 @@ endif
 
 # --- the same files for the CPU: kernels through the shim ----------------------
 SHIM_H = \
-  cuda/shim/device_math.h cuda/shim/threads.h \
+  cuda/shim/device_math.h cuda/shim/stream.h cuda/shim/threads.h \
   cuda/shim/include/cuda_bf16.h cuda/shim/include/cuda_pipeline.h \
   cuda/shim/include/cuda_runtime.h cuda/shim/include/cuda_runtime_api.h \
   cuda/shim/include/vector_types.h
@@ -165,6 +167,7 @@ hymn_unit_tests += src/gpu/test_parity
 src_gpu_test_parity_SOURCES = src/gpu/test_parity.c \
   src/gpu/test_parity_attention.c \
   src/gpu/test_parity_dense.c src/op/test_ops.h \
+  src/gpu/test_parity_moe.c \
   src/op/test_ops_case.h \
   src/op/test_ops_balance.c src/op/test_ops_dense.c src/op/test_ops_moe.c \
   src/op/test_ops_seq.c src/op/test_ops_tp.c src/cpu/test_op.h \

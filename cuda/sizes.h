@@ -2,6 +2,7 @@
 #ifndef HYMN_CUDA_SIZES_H
 #define HYMN_CUDA_SIZES_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 /* Tokens of a chunk of the scan. */
@@ -30,6 +31,29 @@ cu_conv1d_parts(int64_t n_tokens, int64_t channels, int n_taps, int64_t n_span)
   int64_t run = cu_conv1d_run(n_tokens, channels);
 
   return ((n_tokens + run - 1) / run + n_span) * (n_taps + 1) * channels;
+}
+
+/* Choices that a warp sorts by expert, one after another (permute.cu); the sort
+ * keeps a row of counters for each such unit, and their sums. */
+enum { CU_SORT_UNIT = 256 };
+static inline size_t
+cu_sort_bytes(int64_t n_choice, int64_t n_experts)
+{
+  int64_t n_unit = (n_choice + CU_SORT_UNIT - 1) / CU_SORT_UNIT;
+
+  return (size_t)(n_experts * (n_unit + 1)) * sizeof(int32_t);
+}
+
+/* Tokens of a chunk of the balance loss (seq_aux.cu); of each two values and
+ * the sums of two documents. */
+enum { CU_AUX_CHUNK = 64 };
+static inline size_t
+cu_seq_aux_bytes(int64_t n_tokens, int64_t n)
+{
+  int64_t n_chunk = (n_tokens + CU_AUX_CHUNK - 1) / CU_AUX_CHUNK;
+
+  return (size_t)n_chunk *
+         (2 * sizeof(double) + 2 * (size_t)(2 * n + 1) * sizeof(float));
 }
 
 /* Gradients that sum over rows: enough partial sums to give each of 132

@@ -9,7 +9,10 @@
 //                  blocks (kernels must use HYMN_SHARED, not plain __shared__;
 //                  at most some 8000 threads in the grid)
 // HYMN_SHIM_TRACE  1: one line for each launch
+// HYMN_SHIM_PATIENCE  seconds after which a stream that does not move ends the
+//                  process (100)
 #include "include/cuda_runtime.h"
+#include "stream.h"
 #include <cstdarg>
 #include <cstdio>
 #include <cstdlib>
@@ -17,6 +20,7 @@
 #include <map>
 #include <memory>
 #include <new>
+#include <sched.h>
 #include <time.h>
 #include <vector>
 #ifdef SHIM_TSAN // the kernels are compiled with -fsanitize=thread
@@ -306,27 +310,64 @@ void cp_wait(int keep)
 }
 
 // ---- launches, streams, events ----------------------------------------------
+static double now() { timespec t; clock_gettime(CLOCK_MONOTONIC, &t); return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6; }
+static double Patience = 100; // seconds without any progress
+static void (*Tell)(void) = nullptr;
+static void stuck()
+{
+    if (Tell) Tell();
+    die("nothing has ended in any stream for %g s", Patience);
+}
 static cudaError_t Err = cudaSuccess;
 static cudaError_t fail(cudaError_t e) { if (e) Err = e; return e; }
-typedef std::vector<std::function<void()>> Graph; // of one stream: what it was given
-struct Stream { std::deque<std::function<void()>> q; bool blocking = true; Graph *record = nullptr; };
+// What a stream does next: true when it is done, false to be asked again later.
+typedef std::function<bool()> Item;
+typedef std::vector<Item> Graph; // of one stream: what it was given
+struct Stream { std::deque<Item> q; bool blocking = true, busy = false; Graph *record = nullptr; };
 struct Event { Stream *s = nullptr; std::shared_ptr<bool> fired; double t = 0; };
 static Stream Default;
 static std::vector<Stream *> Streams{ &Default };
 static Stream *str(cudaStream_t s) { return s && s != cudaStreamLegacy && s != cudaStreamPerThread ? (Stream *)s : &Default; }
+// As far as it goes without waiting; true if something ended.
+static bool advance(Stream *s, const bool *until = nullptr)
+{
+    bool any = false;
+    if (s->busy) return false; // asked for by one of its own items
+    s->busy = true;
+    while (!s->q.empty() && !(until && *until) && s->q.front()()) { s->q.pop_front(); any = true; }
+    s->busy = false;
+    return any;
+}
+static bool advance_all()
+{
+    bool any = false, more;
+    do { more = false; for (size_t i = 0; i < Streams.size(); i++) more |= advance(Streams[i]); any |= more; } while (more);
+    return any;
+}
+// Until the stream is empty, or *until. What it waits for may come from another
+// process, which may wait for any stream of this one.
 static void drain(Stream *s, const bool *until = nullptr)
 {
-    while (!s->q.empty() && !(until && *until)) { auto f = std::move(s->q.front()); s->q.pop_front(); f(); }
+    double since = 0;
+    advance(s, until);
+    while (!s->q.empty() && !(until && *until)) {
+        if (s->busy) die("a stream is waited for by its own work");
+        if (advance(s, until) || advance_all()) { since = 0; continue; }
+        if (since == 0) since = now();
+        else if (now() - since > Patience * 1e3) stuck();
+        sched_yield();
+    }
 }
-static void post(Stream *s, std::function<void()> f)
+static void post_item(Stream *s, Item f)
 {
     if (s->record) { s->record->push_back(std::move(f)); return; }
     // The default stream and the blocking streams wait for each other.
     if (s == &Default) { for (size_t i = 0; i < Streams.size(); i++) if (Streams[i] != s && Streams[i]->blocking) drain(Streams[i]); }
     else if (s->blocking) drain(&Default);
     s->q.push_back(std::move(f));
-    if (!Lazy) drain(s);
+    if (!Lazy) advance_all();
 }
+static void post(Stream *s, std::function<void()> f) { post_item(s, [f]() { f(); return true; }); }
 
 static void run_grid(const char *name, dim3 g, dim3 b, size_t shmem, std::function<void()> &body)
 {
@@ -362,6 +403,7 @@ static struct Init {
         Rnd = o ? (unsigned)atoi(o) * 2654435761u : 0;
         Lazy = l && *l == '1';
         Trace = getenv("HYMN_SHIM_TRACE") != nullptr;
+        if (getenv("HYMN_SHIM_PATIENCE")) Patience = atof(getenv("HYMN_SHIM_PATIENCE"));
         TsanBlocks = getenv("HYMN_SHIM_BLOCKS") != nullptr;
     }
 } Init_;
@@ -374,6 +416,12 @@ void launch(const char *name, dim3 g, dim3 b, size_t shmem, cudaStream_t s, std:
 }
 } // namespace shim
 using namespace shim;
+
+extern "C" {
+void shim_post(cudaStream_t s, int (*poll)(void *), void *arg) { post_item(str(s), [=] { return poll(arg) != 0; }); }
+void shim_progress(void) { advance_all(); }
+void shim_on_stuck(void (*tell)(void)) { Tell = tell; }
+}
 
 // ---- the part of the runtime's C interface that the project calls -----------
 static std::map<char *, size_t> Mem;
@@ -388,7 +436,6 @@ static cudaError_t check_kind(const void *d, const void *s, cudaMemcpyKind k)
     bool wd = k == cudaMemcpyHostToDevice || k == cudaMemcpyDeviceToDevice, ws = k == cudaMemcpyDeviceToHost || k == cudaMemcpyDeviceToDevice;
     return is_dev(d) == wd && is_dev(s) == ws ? cudaSuccess : fail(cudaErrorInvalidValue);
 }
-static double now() { timespec t; clock_gettime(CLOCK_MONOTONIC, &t); return (double)t.tv_sec * 1e3 + (double)t.tv_nsec * 1e-6; }
 extern "C" {
 cudaError_t cudaMalloc(void **p, size_t n)
 {
@@ -424,7 +471,7 @@ cudaError_t cudaEventElapsedTime(float *ms, cudaEvent_t a, cudaEvent_t b) { *ms 
 cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned)
 {
     auto *v = (Event *)e; if (!v->fired) return cudaSuccess;
-    auto f = v->fired; auto *o = v->s; post(str(s), [f, o] { if (!*f) drain(o, f.get()); }); return cudaSuccess;
+    auto f = v->fired; auto *o = v->s; post_item(str(s), [f, o] { if (!*f) advance(o, f.get()); return *f; }); return cudaSuccess;
 }
 cudaError_t cudaLaunchHostFunc(cudaStream_t s, cudaHostFn_t fn, void *arg) { post(str(s), [=] { fn(arg); }); return cudaSuccess; }
 cudaError_t cudaFuncSetAttribute(const void *, cudaFuncAttribute, int v) { return v <= 227 << 10 ? cudaSuccess : fail(cudaErrorInvalidValue); }
@@ -446,8 +493,8 @@ extern "C" cudaError_t cudaMemcpy2DAsync(void *d, size_t dp, const void *s, size
 extern "C" {
 cudaError_t cudaMemGetInfo(size_t *f, size_t *t) { *t = (size_t)16 << 30; size_t used = 0; for (auto &m : Mem) used += m.second; *f = *t - used; return cudaSuccess; }
 cudaError_t cudaHostAlloc(void **p, size_t n, unsigned) { return cudaMallocHost(p, n); }
-cudaError_t cudaEventQuery(cudaEvent_t e) { auto *v = (Event *)e; return !v->fired || *v->fired ? cudaSuccess : cudaErrorNotReady; }
-cudaError_t cudaStreamQuery(cudaStream_t s) { return str(s)->q.empty() ? cudaSuccess : cudaErrorNotReady; }
+cudaError_t cudaEventQuery(cudaEvent_t e) { auto *v = (Event *)e; if (v->fired) advance(v->s, v->fired.get()); return !v->fired || *v->fired ? cudaSuccess : cudaErrorNotReady; }
+cudaError_t cudaStreamQuery(cudaStream_t s) { advance(str(s)); return str(s)->q.empty() ? cudaSuccess : cudaErrorNotReady; }
 cudaError_t cudaStreamCreateWithPriority(cudaStream_t *s, unsigned flags, int) { return cudaStreamCreateWithFlags(s, flags); }
 cudaError_t cudaDeviceGetStreamPriorityRange(int *least, int *greatest) { *least = 0; *greatest = -5; return cudaSuccess; }
 cudaError_t cudaDriverGetVersion(int *v) { *v = CUDART_VERSION; return cudaSuccess; }
@@ -470,7 +517,7 @@ cudaError_t cudaStreamEndCapture(cudaStream_t s, cudaGraph_t *g)
     return *g ? cudaSuccess : fail(cudaErrorInvalidValue);
 }
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t *e, cudaGraph_t g, unsigned long long) { *e = (cudaGraphExec_t) new Graph(*(Graph *)g); return cudaSuccess; }
-cudaError_t cudaGraphLaunch(cudaGraphExec_t e, cudaStream_t s) { for (auto &f : *(Graph *)e) post(str(s), f); return cudaSuccess; }
+cudaError_t cudaGraphLaunch(cudaGraphExec_t e, cudaStream_t s) { for (auto &f : *(Graph *)e) post_item(str(s), f); return cudaSuccess; }
 cudaError_t cudaGraphExecDestroy(cudaGraphExec_t e) { delete (Graph *)e; return cudaSuccess; }
 cudaError_t cudaGraphDestroy(cudaGraph_t g) { delete (Graph *)g; return cudaSuccess; }
 }

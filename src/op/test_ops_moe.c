@@ -78,24 +78,39 @@ margin(const ops_case *s)
   return least;
 }
 
+/* What lies in backend memory. */
+static void *
+host(const hy_ctx *c, const void *from, size_t bytes)
+{
+  void *p = test_alloc(bytes, 1);
+
+  c->be->mem->read(p, from, bytes);
+  return p;
+}
+
 static hy_tensor *
 call_router(hy_ctx *c, ops_case *s, hy_tensor **in)
 {
   int64_t n = hy_cols(in[0]), k = s->a.top_k, T = in[0]->dim[0];
   hy_route r = hy_router(c, in[0], in[1], k, s->a.n_group, s->a.topk_group,
                          s->a.norm_topk, s->a.scale);
+  const int32_t *idx, *count;
+  float by;
 
   if (c->be->dry)
     return r.weight;
-  assert_memory_equal(r.idx, s->a.idx, (size_t)(T * k) * sizeof *r.idx);
-  assert_true(s->a.n_group > 1 || fabs((double)*r.margin - margin(s)) < 1e-6 ||
-              (isinf(*r.margin) && isinf(margin(s))));
+  idx = host(c, r.idx, (size_t)(T * k) * sizeof *idx);
+  count = host(c, r.count, (size_t)n * sizeof *count);
+  by = *(float *)host(c, r.margin, sizeof by);
+  assert_memory_equal(idx, s->a.idx, (size_t)(T * k) * sizeof *idx);
+  assert_true(s->a.n_group > 1 || fabs((double)by - margin(s)) < 1e-6 ||
+              (isinf(by) && isinf(margin(s))));
   for (int64_t e = 0; e < n; e++) {
     int32_t want = 0;
 
     for (int64_t i = 0; i < T * k; i++)
       want += s->a.idx[i] == e && !(s->batch.pad && s->batch.pad[i / k]);
-    assert_int_equal(r.count[e], want);
+    assert_int_equal(count[e], want);
   }
   return r.weight;
 }
@@ -271,9 +286,11 @@ call_permute(hy_ctx *c, ops_case *s, hy_tensor **in)
   hy_dispatched d = hy_permute(c, in[0], &route, N_EXPERTS);
 
   if (!c->be->dry) {
-    assert_memory_equal(d.pos, s->a.pos, (size_t)n * sizeof *d.pos);
-    assert_memory_equal(d.offset, s->a.offset,
-                        (N_EXPERTS + 1) * sizeof *d.offset);
+    size_t pos = (size_t)n * sizeof *d.pos;
+    size_t offset = (N_EXPERTS + 1) * sizeof *d.offset;
+
+    assert_memory_equal(host(c, d.pos, pos), s->a.pos, pos);
+    assert_memory_equal(host(c, d.offset, offset), s->a.offset, offset);
   }
   return d.x;
 }
