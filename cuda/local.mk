@@ -73,7 +73,8 @@ EXTRA_DIST += $(CU_FILES) $(CU_FILES_H) $(CU_NORM_H) $(CU_DENSE_H)
 # kernels through the shim the tests.
 GPU_FILES = \
   src/gpu/gpu.h src/gpu/gpu.c \
-  src/gpu/gpu_comm.c src/gpu/gpu_comm.h src/gpu/gpu_graph.c src/gpu/gpu_ops.c src/gpu/gpu_mem.c \
+  src/gpu/gpu_comm.c src/gpu/gpu_comm.h src/gpu/gpu_graph.c \
+  src/gpu/gpu_rate.c src/gpu/gpu_rate.h src/gpu/gpu_ops.c src/gpu/gpu_mem.c \
   src/gpu/gpu_kit.c \
   src/gpu/gpu_optim.c src/gpu/gpu_optim.h \
   src/gpu/gpu_pointwise.c \

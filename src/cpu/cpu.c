@@ -88,6 +88,36 @@ cpu_sgemm_rate(int n_threads, int repeats)
   return 2.0 * N * N * N / best;
 }
 
+double
+cpu_copy_rate(int n_threads, int repeats)
+{
+  enum { N = 1 << 24 };
+  float *a = hy_calloc(2 * (size_t)N, sizeof *a), *b = a + N;
+  double best = 1e30;
+
+  for (int k = 0; k <= repeats; k++) { /* the first touches the pages */
+    double t = hy_now();
+
+#pragma omp parallel for num_threads(n_threads) schedule(static)
+    for (int i = 0; i < 64; i++)
+      memcpy(b + i * (N / 64), a + i * (N / 64), N / 64 * sizeof *a);
+    t = hy_now() - t;
+    if (k > 0)
+      best = t < best ? t : best;
+  }
+  free(a);
+  return 2.0 * N * sizeof *a / best;
+}
+
+static double
+cpu_timed(void (*body)(hy_ctx *, hy_rec *), hy_ctx *c, hy_rec *r)
+{
+  double t = hy_now();
+
+  body(c, r);
+  return hy_now() - t;
+}
+
 void
 cpu_add_parts(float *out, const float *part, int64_t n, float beta)
 {
@@ -166,7 +196,11 @@ const hy_backend hy_backend_cpu = {.name = "cpu",
                                    .scratch = cpu_scratch,
                                    .init = cpu_init,
                                    .mem = &cpu_mem,
-                                   .kit = &cpu_kit};
+                                   .kit = &cpu_kit,
+                                   .timed = cpu_timed,
+                                   .product_rate = cpu_sgemm_rate,
+                                   .copy_rate = cpu_copy_rate,
+                                   .product_name = "sgemm"};
 
 /* Shapes without storage: the CPU's program and memory, no bodies run. */
 const hy_backend hy_backend_plan = {.name = "cpu",

@@ -23,6 +23,9 @@ const char *cpu_blas_kernels(void);
  *  that benchmarks divide by. */
 double cpu_sgemm_rate(int n_threads, int repeats);
 
+/** Bytes/s that the fastest of `repeats` copies of 64 MiB reads and writes. */
+double cpu_copy_rate(int n_threads, int repeats);
+
 /** c = beta c + alpha op(a) op(b), row-major, op(a) (m, k), op(b) (k, n), on
  *  the calling thread alone. ta, tb: 1 for the transposed operand. */
 void cpu_gemm(int ta, int tb, int64_t m, int64_t n, int64_t k, float alpha,

@@ -1,6 +1,7 @@
 /* gpu_ops.c: the table of ops, and the two backends. */
 #include "gpu/gpu.h"
 #include "gpu/gpu_plan.h"
+#include "gpu/gpu_rate.h"
 #include "op/cost.h"
 
 /* Each body is followed by a look at what its launches said. */
@@ -31,12 +32,15 @@ nothing(void)
 {
 }
 
-#define BACKEND(act_, plan_)                                                   \
+#define BACKEND(act_, plan_, rate_, name_)                                     \
   {                                                                            \
     .name = "cuda", .act = act_, .ssd_chunk = CU_SSD_CHUNK, .op = gpu_op,      \
     .plan = &plan_, .scratch = gpu_scratch, .init = nothing, .mem = &gpu_mem,  \
-    .kit = &gpu_kit, .record = &gpu_record                                     \
+    .kit = &gpu_kit, .record = &gpu_record, .timed = gpu_timed,                \
+    .product_rate = rate_, .copy_rate = gpu_copy_rate, .product_name = name_   \
   }
 
-const hy_backend gpu_backend_fp32 = BACKEND(HY_F32, hy_backend_plan_cuda_fp32);
-const hy_backend gpu_backend_bf16 = BACKEND(HY_BF16, hy_backend_plan_cuda_bf16);
+const hy_backend gpu_backend_fp32 = BACKEND(
+    HY_F32, hy_backend_plan_cuda_fp32, gpu_product_rate_fp32, "fp32 product");
+const hy_backend gpu_backend_bf16 = BACKEND(
+    HY_BF16, hy_backend_plan_cuda_bf16, gpu_product_rate_bf16, "bf16 product");

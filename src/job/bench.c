@@ -3,12 +3,14 @@
 #include "base/err.h"
 #include "base/rng.h"
 #include "cpu/cpu.h"
+#include "gpu/device.h"
 #include "data/cut.h"
 #include "grid/threads.h"
 #include "job/job.h"
 #include "job/train_meter.h"
 #include "model/workspace.h"
 #include "model/count.h"
+#include "op/timer.h"
 #include "optim/lr.h"
 #include "optim/trainer.h"
 
@@ -102,24 +104,82 @@ product_rate(const hy_trainer *t)
   double rate;
 
   hy_agree(&t->grid->world, HY_OK); /* no rank begins before the others */
-  rate = cpu_sgemm_rate(t->n_threads, 3);
+  rate = hy_backend_of(t->grid)->product_rate(t->n_threads, 3);
   hy_sum_f64(&t->grid->world, &rate, 1);
   return rate;
 }
 
+/* FLOPs of a token, all ranks together. */
+typedef struct {
+  double all, head;
+} bench_flops;
+
 static void
-print_rate(double *rate, int64_t n, double flops, double peak)
+print_rate(double *rate, int64_t n, const bench_flops *f, double peak,
+           const char *product)
 {
   double median;
 
   qsort(rate, (size_t)n, sizeof *rate, by_value);
   median = (rate[(n - 1) / 2] + rate[n / 2]) / 2;
-  printf("median tok/s %.0f  GFLOP/s %.1f  sgemm %.1f  of sgemm %.3f\n", median,
-         median * flops / 1e9, peak / 1e9, median * flops / peak);
+  printf("without the output head: GFLOP/s %.1f  of %s %.3f\n",
+         median * (f->all - f->head) / 1e9, product,
+         median * (f->all - f->head) / peak);
+  printf("median tok/s %.0f  GFLOP/s %.1f  %s %.1f  of %s %.3f\n", median,
+         median * f->all / 1e9, product, peak / 1e9, product,
+         median * f->all / peak);
+}
+
+/* Experts t k, t k + 1, ... of n for token t, ascending. */
+static int
+balance(hy_trainer *t, const hy_deck *d)
+{
+  const hy_backend *be = hy_backend_of(t->grid);
+  int64_t T = d->data.micro_batch * d->data.seq_len, k = d->model.top_k;
+  int64_t n = d->model.n_experts;
+  int32_t *e = hy_malloc((size_t)(T * k) * sizeof *e), *there;
+
+  for (int64_t i = 0; i < T; i++) {
+    int64_t first = i * k % n, wrapped = first + k > n ? first + k - n : 0;
+
+    for (int64_t j = 0; j < k; j++)
+      e[i * k + j] = (int32_t)(j < wrapped ? j : first + j - wrapped);
+  }
+  there = be->mem->get((size_t)(T * k) * sizeof *e);
+  if (there)
+    be->mem->load(there, e, (size_t)(T * k) * sizeof *e);
+  free(e);
+  for (int i = 0; i < t->pipe.n_ctx; i++)
+    t->ctx[i].choice = there;
+  return there ? HY_OK : hy_fail(HY_ERES, "memory: no room for the routing");
+}
+
+/* One more step, each op by itself. */
+static int
+time_ops(hy_trainer *t, const hy_batch_source *src, const hy_deck *d,
+         double peak)
+{
+  enum { STEPS = 3 };
+  const hy_backend *be = hy_backend_of(t->grid);
+  double copy = be->copy_rate(t->n_threads, 5);
+  hy_timer timer = {0};
+  hy_step_result s;
+  int err = HY_OK;
+
+  t->pipe.recorder.on = 0;
+  for (int i = 0; i < t->pipe.n_ctx; i++)
+    t->ctx[i].timer = &timer;
+  for (int i = 0; i < STEPS && !err; i++)
+    err = hy_trainer_step(t, src, d->optim.n_steps + 3 + i, d->optim.lr, &s);
+  for (int i = 0; i < t->pipe.n_ctx; i++)
+    t->ctx[i].timer = NULL;
+  if (!err && t->grid->world.rank == 0)
+    hy_timer_print(&timer, peak / t->grid->world.size, copy, STEPS);
+  return err;
 }
 
 static int
-run_steps(hy_deck *d, hy_trainer *t, bench_rows *rows, double flops)
+run_steps(hy_deck *d, hy_trainer *t, bench_rows *rows, const bench_flops *flops)
 {
   int64_t n = d->optim.n_steps;
   double *rate = hy_malloc((size_t)n * sizeof *rate), peak = product_rate(t);
@@ -152,8 +212,10 @@ run_steps(hy_deck *d, hy_trainer *t, bench_rows *rows, double flops)
     hy_step_meter_print_sent(&meter, t->grid);
     hy_step_meter_print_waited(&meter, t->grid);
   }
+  if (!err && d->bench.ops)
+    err = time_ops(t, &src, d, peak);
   if (!err && speaks)
-    print_rate(rate, n, flops, peak);
+    print_rate(rate, n, flops, peak, hy_backend_of(t->grid)->product_name);
   free(rate);
   return err;
 }
@@ -175,15 +237,34 @@ check_deck(const hy_deck *d, const hy_grid *grid)
   return hy_lr_check(&d->optim);
 }
 
-/* Forward and backward FLOPs of a token, all ranks together. */
-static double
+/* Forward and backward; the output head once for each prediction. */
+static bench_flops
 flops_of(const hy_trainer *t, const hy_deck *d)
 {
-  double all = (t->ctx->planned.fwd + t->ctx->planned.bwd) /
-               (double)(d->data.micro_batch * t->grid->dp.size);
+  bench_flops f;
 
-  hy_sum_f64(&t->grid->world, &all, 1);
-  return all / (double)d->data.seq_len;
+  f.all = (t->ctx->planned.fwd + t->ctx->planned.bwd) /
+          (double)(d->data.micro_batch * t->grid->dp.size);
+  hy_sum_f64(&t->grid->world, &f.all, 1);
+  f.all /= (double)d->data.seq_len;
+  f.head = 6 * (double)d->model.d_model * (double)d->model.vocab *
+           (double)(1 + t->model->plan.n_depth);
+  return f;
+}
+
+static void
+hello(const hy_trainer *t, const bench_flops *f)
+{
+  const char *gpu = hy_device_line(t->grid);
+
+  if (t->grid->world.rank != 0)
+    return;
+  if (*gpu)
+    printf("%s\n", gpu);
+  printf("parameters %lld  FLOP/token %.3e (head %.3f of it)  ranks %d  "
+         "threads %d  BLAS kernels %s\n",
+         (long long)hy_plan_n_params(&t->model->plan), f->all, f->head / f->all,
+         t->grid->world.size, t->n_threads, cpu_blas_kernels());
 }
 
 static int
@@ -193,7 +274,7 @@ bench_steps(hy_deck *d, hy_model *model, const hy_grid *grid, int n_threads)
   hy_trainer t = {0};
   hy_cut_layout cut = hy_cut_layout_of(grid, d->model.mamba_d_conv);
   int64_t n_micro = d->data.global_batch / (rows.micro * grid->dp.size);
-  double flops;
+  bench_flops flops;
   int err = hy_agree(&grid->world,
                      hy_trainer_new(&t, model, grid, n_threads, rows.micro,
                                     d->data.seq_len, HY_WS_TRAIN, n_micro));
@@ -201,17 +282,19 @@ bench_steps(hy_deck *d, hy_model *model, const hy_grid *grid, int n_threads)
   if (!err && grid->seq.size > 1)
     err = hy_agree(&grid->world,
                    hy_cut_new(&rows.cut, &cut, rows.micro, d->data.seq_len, 0));
+  if (!err && d->job.graph)
+    err = hy_agree(&grid->world, hy_trainer_record(&t));
+  if (!err && d->bench.balanced && d->model.n_experts)
+    err = hy_agree(&grid->world, balance(&t, d));
   if (!err) {
     flops = flops_of(&t, d);
-    if (grid->world.rank == 0)
-      printf("parameters %lld  FLOP/token %.3e  ranks %d  threads %d  BLAS "
-             "kernels %s\n",
-             (long long)hy_plan_n_params(&model->plan), flops, grid->world.size,
-             n_threads, cpu_blas_kernels());
+    hello(&t, &flops);
     hy_adamw_set(&t.opt, &d->optim);
     make_rows(&rows, d, grid);
-    err = run_steps(d, &t, &rows, flops);
+    err = run_steps(d, &t, &rows, &flops);
   }
+  if (t.ctx && t.ctx->choice)
+    hy_backend_of(grid)->mem->put((void *)(uintptr_t)t.ctx->choice);
   free_rows(&rows);
   hy_trainer_free(&t);
   return err;

@@ -150,6 +150,14 @@ struct hy_backend {
   void (*init)(void); /* before the first body; may be called again */
   const hy_mem *mem;  /* of a dry backend: NULL, as is kit */
   const hy_kit *kit;
+  /** Seconds that a body takes, alone. */
+  double (*timed)(void (*body)(hy_ctx *, hy_rec *), hy_ctx *c, hy_rec *r);
+  /** The limits that benchmarks divide by, the best of `repeats`: FLOP/s of
+   *  large products in the format of activations, bytes/s that a copy reads and
+   *  writes. */
+  double (*product_rate)(int n_threads, int repeats);
+  double (*copy_rate)(int n_threads, int repeats);
+  const char *product_name; /* what that product is: "sgemm" */
   const hy_record *record; /* NULL: nothing can be recorded */
 };
 

@@ -12,7 +12,7 @@ src_libhymn_a_SOURCES += \
   src/op/region_vocab.c \
   src/op/replay.c src/op/replay.h \
   src/op/tape.c src/op/tape.h src/op/tape_impl.h \
-  src/op/tensor.h
+  src/op/tensor.h src/op/timer.c src/op/timer.h
 
 hymn_unit_tests += src/op/test_ops
 src_op_test_ops_SOURCES = src/op/test_ops.c src/op/test_ops.h \

@@ -134,8 +134,8 @@ hy_route hy_router(hy_ctx *c, hy_tensor *logits, hy_tensor *bias, int64_t top_k,
 
 typedef struct hy_travel hy_travel; /* which rows travel; region_ep.c */
 
-/** The choices of the next router of a piece that runs again (op/replay.h);
- *  NULL: it has to choose. */
+/** The choices of the next router of a piece that runs again (op/replay.h), or
+ *  those that the context gives; NULL: it has to choose. */
 const int32_t *hy_again_choice(hy_ctx *c);
 
 typedef struct {

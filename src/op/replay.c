@@ -22,7 +22,7 @@ const hy_op hy_op_replay = {"replay", NULL, NULL, NULL, 0};
 const int32_t *
 hy_again_choice(hy_ctx *c)
 {
-  return c->again ? hy_i32(c->again->choice[c->again->next++]) : NULL;
+  return c->again ? hy_i32(c->again->choice[c->again->next++]) : c->choice;
 }
 
 /* A contiguous tensor moves down to the next free place; what lay there is not

@@ -2,6 +2,7 @@
 #include "base/err.h"
 #include "op/columns.h"
 #include "op/tape_impl.h"
+#include "op/timer.h"
 
 #include <stdint.h>
 #include <stdlib.h>
@@ -284,7 +285,9 @@ run_body(hy_ctx *c, hy_rec *r, void (*body)(hy_ctx *, hy_rec *), int backward)
   size_t mark = a->used, bytes = scratch_bytes(c, r, backward);
 
   r->scratch = bytes ? hy_arena_get(a, bytes) : NULL;
-  if (body && (!c->be->dry || r->op->counts))
+  if (body && c->timer && !c->be->dry)
+    hy_timed_body(c, r, body, backward);
+  else if (body && (!c->be->dry || r->op->counts))
     body(c, r);
   hy_arena_release(a, mark);
 }

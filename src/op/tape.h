@@ -13,6 +13,7 @@
 enum { HY_MAX_IN = 8, HY_MAX_OUT = 2, HY_MAX_SAVE = 6 };
 
 typedef struct hy_column_room hy_column_room;
+typedef struct hy_timer hy_timer;
 
 typedef struct {
   double fwd, bwd; /* FLOPs, multiply and add counted as two */
@@ -163,6 +164,9 @@ struct hy_ctx {
   float *margin;   /* smallest margin of a router so far, or NULL; both in
                       backend memory */
   struct hy_again *again; /* while a piece runs again; NULL: the first time */
+  hy_timer *timer; /* op/timer.h; NULL: nobody times */
+  const int32_t *choice; /* (T, top_k) experts that routers take, in backend
+                            memory (benchmarks); NULL: they choose */
   int worst;       /* dry: plan for the worst routing, not the expected */
   size_t expected; /* bytes of all arenas by the plan */
   /* shows named intermediate results (compare, monitors); may be NULL. Their
