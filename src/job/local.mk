@@ -27,7 +27,7 @@ EXTRA_DIST += src/job/jobs.def
 TESTS += src/job/test_cli.sh
 EXTRA_DIST += src/job/test_cli.sh
 
-dist_input_DATA += input/bench.nml input/bench-ckpt.nml input/bench-scaling.nml input/pretrain.nml
+dist_input_DATA += input/bench.nml input/bench-ckpt.nml input/bench-nano.nml input/bench-scaling.nml input/pretrain.nml
 # published architectures
 dist_input_DATA += \
   input/lightning.nml input/nano.nml input/nano-512k.nml \
