@@ -64,6 +64,7 @@ CU_DENSE_H = \
   cuda/gemm.cuh \
   cuda/gemm_f32.cuh \
   cuda/linear.h \
+  cuda/grouped_linear.h \
   cuda/ce.cuh \
   cuda/ce.h \
   cuda/ce_stat.h

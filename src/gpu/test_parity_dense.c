@@ -5,6 +5,7 @@
 #include "cuda/linear.h"
 
 void parity_linear(void);
+void parity_grouped_linear(void);
 void parity_ce_stat(void);
 void parity_ce(void);
 
@@ -137,6 +138,41 @@ parity_linear(void)
       ops_check(s);
     }
   check_products();
+}
+
+/* --- grouped_linear ------------------------------------------------------ */
+
+static hy_tensor *
+call_grouped(hy_ctx *c, ops_case *s, hy_tensor **in)
+{
+  return hy_grouped_linear(c, in[0], in[1], s->a.offset);
+}
+
+/* Experts with the rows of a tile and one more or less, with several tiles,
+ * with none, with all. */
+void
+parity_grouped_linear(void)
+{
+  static const int32_t offset[][6] = {{0, 1, 128, 257, 257, 300},
+                                      {0, 0, 0, 0, 300, 300},
+                                      {0, 63, 63, 64, 193, 193},
+                                      {0, 0, 0, 0, 0, 129}};
+  static const int64_t shape[][2] = {
+      {72, 136}, {33, 129}, {128, 64}, {200, 31}};
+
+  for (int i = 0; i < 4; i++) {
+    int64_t n = offset[i][5], n_in = shape[i][0], n_out = shape[i][1];
+    ops_case *s = ops_new(n);
+
+    ops_rows(s, n, n_in, -1, 1);
+    ops_weight(s, OPS_DIM(5, n_out, n_in), -1, 1);
+    s->view[0] = 1;
+    s->n_out = n * n_out;
+    s->a.offset =
+        memcpy(test_alloc(6, sizeof **offset), offset[i], sizeof offset[i]);
+    s->call = call_grouped;
+    ops_check(s);
+  }
 }
 
 /* --- cross-entropy ------------------------------------------------------- */
