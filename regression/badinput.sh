@@ -74,7 +74,7 @@ bad 2 'optim.wsd_decay=9' "$deck" optim.decay=10 optim.wsd_decay=9 \
 bad 2 'optim.lr_min=1' "$deck" optim.lr_min=1 job.dir=new/run
 bad 2 'optim.zero=2: use 1 ' "$deck" optim.zero=2 job.dir=new/run
 bad 5 "job.device='cuda'" "$deck" job.device=cuda job.dir=new/run
-bad 2 "job.device='gpu'" "$deck" job.device=gpu job.dir=new/run
+bad 2 'job.device=gpu .*cpu cuda' "$deck" job.device=gpu job.dir=new/run
 bad 2 "job.precision='bf16'" "$deck" job.precision=bf16 job.dir=new/run
 bad 2 'job.graph' "$deck" job.graph=.true. job.dir=new/run
 

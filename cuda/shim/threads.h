@@ -26,6 +26,14 @@ struct Site {
   int line;
 };
 
+/** A call with the values that its arguments have now. */
+template <class F, class... A>
+std::function<void()>
+with(F call, A... args)
+{
+  return [=]() { call(args...); };
+}
+
 /** Put a kernel into a stream; body is the call with its arguments. */
 void launch(const char *name, dim3 grid, dim3 block, size_t shmem,
             cudaStream_t s, std::function<void()> body);
