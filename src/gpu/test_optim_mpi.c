@@ -6,7 +6,9 @@
 #include "cpu/cpu_kit.h"
 #include "gpu/gpu.h"
 #include "base/err.h"
+#include "base/file.h"
 #include "base/rng.h"
+#include "io/ckpt.h"
 #include "model/host.h"
 #include "model/store.h"
 #include "model/test_tiny.h"
@@ -14,6 +16,7 @@
 #include "optim/update.h"
 
 #include <float.h>
+#include <unistd.h>
 
 static hy_comm world;
 
@@ -285,76 +288,6 @@ give_gradient(rig *r, int i, int step)
   r->m.weight[i]->has = 1;
 }
 
-/* What layers read is the master, in the format of the backend; of one rank,
- * whose master is whole. */
-static void
-check_weights(const rig *r, int i)
-{
-  const hy_params *p = &r->m.params;
-  const hy_param_ref *ref = &p->ref[i];
-  size_t n = (size_t)hy_shard_size(&ref->shard);
-  size_t bytes = hy_bytes(ref->t.fmt, (int64_t)n);
-  char *got = test_alloc(bytes + 1, 1), *want = test_alloc(bytes + 1, 1);
-  float *w = test_alloc(n + 1, sizeof *w);
-  hy_held h = hy_params_held_w(p, i);
-
-  assert_int_equal(ref->t.fmt, ref->spec->precise ? HY_F32 : p->be->act);
-  assert_non_null(ref->t.data);
-  if (p->own_w || p->offload)
-    return;
-  p->be->mem->read(w, p->w + h.at, n * sizeof *w);
-  p->be->mem->read(got, ref->t.data, bytes);
-  hy_from_f32(want, w, ref->t.fmt, (int64_t)n);
-  assert_memory_equal(got, want, bytes);
-}
-
-/* A forward and a backward pass, as the tape asks for its units. */
-static void
-pass(rig *r, int step)
-{
-  hy_fetch *f = &r->store.fetch;
-  int on = hy_store_active(&r->store);
-
-  hy_store_begin(&r->store, 1, 1);
-  for (int u = 0; u < r->store.n_unit; u++) {
-    if (on)
-      f->acquire(f->arg, u, 0);
-    for (int i = 0; i < r->m.params.n; i++)
-      if (r->m.plan.spec[i].unit_id == u && r->m.params.ref[i].group >= 0)
-        check_weights(r, i);
-    if (on)
-      f->release(f->arg, u, 0, 0);
-  }
-  for (int u = r->store.n_unit - 1; u >= 0; u--) {
-    if (on)
-      f->acquire(f->arg, u, 1);
-    for (int i = 0; i < r->m.params.n; i++)
-      if (r->m.plan.spec[i].unit_id == u)
-        give_gradient(r, i, step);
-    if (on)
-      f->release(f->arg, u, 1, 1);
-  }
-  hy_store_finish(&r->store);
-}
-
-static void
-run(rig *r)
-{
-  hy_params *p = &r->m.params;
-  unsigned char *bad = test_alloc((size_t)p->n, 1);
-
-  for (int s = 0; s < STEPS; s++) {
-    pass(r, s);
-    assert_int_equal(hy_grad_bad(&r->opt, bad), -1);
-    r->norm[s] = hy_grad_norm(&r->opt, &r->grid);
-    if (p->zero == 0)
-      hy_store_share_grads(&r->store);
-    hy_adamw_step(&r->opt, s + 1, 0.01, r->norm[s], 1);
-    if (p->zero == 1)
-      hy_store_share_weights(&r->store);
-  }
-}
-
 /* Each element is on one rank, 0 on the others. */
 static void
 gather(float *x, int64_t n, const hy_comm *replicas)
@@ -390,12 +323,98 @@ result(const rig *r, int part)
   return out;
 }
 
+/* What layers read is the master w, in the format of the backend. */
+static void
+check_weights(const rig *r, int i, const float *w)
+{
+  const hy_params *p = &r->m.params;
+  const hy_param_ref *ref = &p->ref[i];
+  size_t n = (size_t)hy_shard_size(&ref->shard);
+  size_t bytes = hy_bytes(ref->t.fmt, (int64_t)n);
+  char *got = test_alloc(bytes + 1, 1), *want = test_alloc(bytes + 1, 1);
+
+  assert_int_equal(ref->t.fmt, ref->spec->precise ? HY_F32 : p->be->act);
+  p->be->mem->read(got, ref->t.data, bytes);
+  hy_from_f32(want, w, ref->t.fmt, (int64_t)n);
+  assert_memory_equal(got, want, bytes);
+}
+
+static void
+check_unit(const rig *r, int unit, const float *master)
+{
+  const hy_params *p = &r->m.params;
+
+  for (int i = 0; i < p->n; i++) {
+    if (p->ref[i].group < 0)
+      continue;
+    if (p->ref[i].spec->unit_id == unit)
+      check_weights(r, i, master);
+    master += hy_shard_size(&p->ref[i].shard);
+  }
+}
+
+/* A forward and a backward pass, as the tape asks for its units. */
+static void
+pass(rig *r, int step)
+{
+  hy_fetch *f = &r->store.fetch;
+  int on = hy_store_active(&r->store);
+  float *master = result(r, HY_PART_W);
+
+  hy_store_begin(&r->store, 1, 1);
+  for (int u = 0; u < r->store.n_unit; u++) {
+    if (on)
+      f->acquire(f->arg, u, 0);
+    check_unit(r, u, master);
+    if (on)
+      f->release(f->arg, u, 0, 0);
+  }
+  for (int u = r->store.n_unit - 1; u >= 0; u--) {
+    if (on)
+      f->acquire(f->arg, u, 1);
+    for (int i = 0; i < r->m.params.n; i++)
+      if (r->m.plan.spec[i].unit_id == u)
+        give_gradient(r, i, step);
+    if (on)
+      f->release(f->arg, u, 1, 1);
+  }
+  hy_store_finish(&r->store);
+}
+
+static void
+run(rig *r)
+{
+  hy_params *p = &r->m.params;
+  unsigned char *bad = test_alloc((size_t)p->n, 1);
+
+  for (int s = 0; s < STEPS; s++) {
+    pass(r, s);
+    assert_int_equal(hy_grad_bad(&r->opt, bad), -1);
+    r->norm[s] = hy_grad_norm(&r->opt, &r->grid);
+    if (p->zero == 0)
+      hy_store_share_grads(&r->store);
+    hy_adamw_step(&r->opt, s + 1, 0.01, r->norm[s], 1);
+    if (p->zero == 1)
+      hy_store_share_weights(&r->store);
+  }
+}
+
+static size_t
+n_elements(const rig *r)
+{
+  size_t n = 0;
+
+  for (int i = 0; i < r->m.params.n; i++)
+    if (r->m.params.ref[i].group >= 0)
+      n += (size_t)hy_shard_size(&r->m.params.ref[i].shard);
+  return n;
+}
+
 static void
 same(const rig *a, const rig *b, double bound)
 {
-  size_t n = a->m.params.n_weight;
+  size_t n = n_elements(a);
 
-  assert_true(n == b->m.params.n_weight);
   for (int s = 0; s < STEPS; s++)
     if (!(fabs(a->norm[s] - b->norm[s]) <= bound * b->norm[s]))
       fail_msg("norm of step %d: %.9g, not %.9g", s + 1, a->norm[s],
@@ -403,6 +422,53 @@ same(const rig *a, const rig *b, double bound)
   for (int part = 0; part < HY_PART_G; part++)
     equal(part ? "moments" : "master", result(a, part), result(b, part), n,
           bound);
+}
+
+/* The state of a goes through files, written at once and beside the training,
+ * to another backend and layout of memory. */
+static void
+through_file(rig *a, const hy_backend *be, int how)
+{
+  char dir[] = "test_optim_XXXXXX", hash[2][HY_SHA_HEX], *path;
+  hy_ckpt_state st = {.step = 4};
+  hy_ckpt_save *save = NULL;
+  hy_deck d;
+  rig b;
+
+  assert_true(world.rank != 0 || mkdtemp(dir));
+  hy_bcast(&world, dir, sizeof dir, 0);
+  path = hy_asprintf("%s/step_0000004.h5", dir);
+  hy_deck_init(&d);
+  for (int k = 0; k < 2; k++) {
+    hy_params *p = &a->m.params;
+    int err =
+        k ? hy_ckpt_save_begin(&save, dir, p, a->opt.m, a->opt.v, &st, &d,
+                               &a->grid, 0)
+          : hy_ckpt_write(dir, p, a->opt.m, a->opt.v, &st, &d, &a->grid, 0);
+
+    assert_int_equal(err, 0);
+    assert_int_equal(hy_ckpt_save_wait(&save), 0);
+    assert_int_equal(hy_sha256_file(path, hash[k]), 0);
+    MPI_Barrier(world.mpi);
+  }
+  assert_string_equal(hash[0], hash[1]);
+  open_rig(&b, be, &a->grid, a->m.cfg, how);
+  assert_int_equal(
+      hy_ckpt_read(&b.m.params, b.opt.m, b.opt.v, NULL, path, &b.grid), 0);
+  for (int part = 0; part < HY_PART_G; part++)
+    assert_memory_equal(result(&b, part), result(a, part),
+                        n_elements(a) * sizeof(float));
+  pass(&b, 0);
+  close_rig(&b);
+  if (world.rank == 0) {
+    unlink(path);
+    free(path);
+    path = hy_path_join(dir, "latest");
+    unlink(path);
+    rmdir(dir);
+  }
+  free(path);
+  hy_deck_free(&d);
 }
 
 static void
@@ -424,6 +490,7 @@ check_model(const hy_grid *grid)
       assert_int_equal(r.m.params.zero, grid->dp_cp.size > 1 ? zero : 0);
       run(&r);
       same(&r, &first, 1e-6);
+      through_file(&r, k ? &gpu_backend_fp32 : NULL, zero ^ 2);
       close_rig(&r);
     }
     close_rig(&first);

@@ -4,6 +4,7 @@
 
 #include "io/ckpt.h"
 #include "io/h5.h"
+#include "model/host.h"
 
 /* Tensor data of one dataset in the file. */
 typedef struct {
@@ -14,9 +15,9 @@ typedef struct {
 typedef struct {
   const hy_params *p;
   const hy_grid *grid;
-  const float *flat[3]; /* weights, m, v; NULL: not there */
-  hy_held *held[3];     /* by spec: where they are in flat */
-  float *copy;          /* what flat points to when it is private */
+  hy_host host;     /* weights, m, v */
+  float *copy;      /* a private one of what this rank owns; NULL: none */
+  hy_held *held[3]; /* by spec: where it is in copy */
   hy_ckpt_state st;
   int keep;
   char *dir, *tmp;
@@ -29,10 +30,10 @@ typedef struct {
   int bad;
 } hy_ckpt_job;
 
-/** Places, room for sums and extents. \param flat  arrays laid out as p->w,
- *  as the moments are; NULL: not there. Not collective. */
-void hy_ckpt_job_new(hy_ckpt_job *w, const hy_params *p,
-                     const float *const flat[3]);
+/** Places, room for sums and extents. \param m, v  moments; NULL: not there.
+ *  Not collective. */
+void hy_ckpt_job_new(hy_ckpt_job *w, const hy_params *p, const float *m,
+                     const float *v);
 void hy_ckpt_job_free(hy_ckpt_job *w);
 
 /* The steps of a write. None is collective; between them sums and extents are
@@ -56,9 +57,6 @@ size_t hy_ckpt_block(int n);
 /** Fill the block: hash of every byte outside the extents. Sorts e. Not
  *  collective. \return 0, HY_EFILE, HY_ERES. */
 int hy_ckpt_seal(const char *path, size_t block, hy_extent *e, int n);
-
-/** Where parameter i lies in the arrays of part k: 0 weights, 1 m, 2 v. */
-hy_held hy_ckpt_held(const hy_params *p, int k, int i);
 
 /** Read or write elements `which` of this rank's shard of a tensor that lies at
  *  byte `at` of an open file.

@@ -35,12 +35,6 @@ move_run(int fd, char *data, size_t n, uint64_t at, int write)
   return 0;
 }
 
-hy_held
-hy_ckpt_held(const hy_params *p, int k, int i)
-{
-  return k ? hy_params_held(p, i, p->zero > 0) : hy_params_held_w(p, i);
-}
-
 int
 hy_ckpt_move(int fd, uint64_t at, const hy_param_ref *ref, const hy_own *which,
              const hy_held *held, float *flat, int write)
@@ -110,12 +104,16 @@ void
 hy_ckpt_content(const hy_params *p, const hy_grid *grid, char hex[HY_SHA_HEX])
 {
   uint64_t *sum = hy_calloc((size_t)p->n, sizeof *sum);
+  hy_host host;
 
+  hy_host_begin(&host, p, NULL, NULL);
   for (int i = 0; i < p->n; i++) {
-    hy_held h = hy_params_held_w(p, i);
+    hy_held h;
+    const float *w = hy_host_read(&host, HY_PART_W, i, &h);
 
-    sum[i] = hy_ckpt_part_sum(&p->ref[i], &h, p->w);
+    sum[i] = hy_ckpt_part_sum(&p->ref[i], &h, w);
   }
+  hy_host_end(&host);
   hy_ckpt_sum(grid, sum, p->n);
   hy_ckpt_content_of(p->plan, sum, hex);
   free(sum);

@@ -16,7 +16,7 @@ typedef struct {
 
 typedef struct {
   hy_params *p;
-  float *part[3]; /* weights, m, v; NULL: not wanted */
+  hy_host host; /* weights, m, v */
   int has_optim;
   place *place[3];   /* by spec */
   uint64_t *have[3]; /* checksums of what was read */
@@ -30,7 +30,8 @@ static const char *const group_name[3] = {"/model", "/optim/m", "/optim/v"};
 static int
 stored(const job *r, int k, const hy_spec *spec)
 {
-  return r->part[k] && (k == 0 || (r->has_optim && spec->kind == HY_WEIGHT));
+  return r->host.flat[k] &&
+         (k == 0 || (r->has_optim && spec->kind == HY_WEIGHT));
 }
 
 /* The dataset of a spec, with the shape that the model wants; < 0 after
@@ -158,7 +159,7 @@ read_structure(job *r)
   r->has_optim = H5Lexists(file, "/optim", H5P_DEFAULT) > 0;
   err = err ? err : check_model(r, file);
   for (int k = 0; k < 3 && !err; k++)
-    if (r->part[k] && (k == 0 || r->has_optim))
+    if (r->host.flat[k] && (k == 0 || r->has_optim))
       err = find_part(r, file, k);
   H5Fclose(file);
   return err;
@@ -173,14 +174,17 @@ read_data(job *r)
   for (int k = 0; k < 3; k++)
     for (int i = 0; i < r->p->n && !why; i++) {
       const hy_param_ref *ref = r->p->ref + i;
-      hy_held h = hy_ckpt_held(r->p, k, i);
-      hy_own all = {h.from, h.to, 0};
+      hy_held h;
+      float *x;
 
       if (!stored(r, k, ref->spec))
         continue;
-      why = hy_ckpt_move(fd, r->place[k][i].at, ref, &all, &h, r->part[k], 0);
+      x = hy_host_open(&r->host, k, i, &h);
+      why = hy_ckpt_move(fd, r->place[k][i].at, ref, &(hy_own){h.from, h.to, 0},
+                         &h, x, 0);
       if (!why)
-        r->have[k][i] = hy_ckpt_part_sum(ref, &h, r->part[k]);
+        r->have[k][i] = hy_ckpt_part_sum(ref, &h, x);
+      hy_host_put(&r->host);
     }
   if (fd >= 0)
     close(fd);
@@ -223,14 +227,15 @@ int
 hy_ckpt_read(hy_params *p, float *m, float *v, hy_ckpt_state *st,
              const char *path, const hy_grid *grid)
 {
-  job r = {.p = p, .part = {p->w, m, v}, .path = path, .grid = grid};
+  job r = {.p = p, .path = path, .grid = grid};
   int err = 0;
 
+  hy_host_begin(&r.host, p, m, v);
   for (int k = 0; k < 3; k++) {
     r.place[k] = hy_calloc((size_t)p->n, sizeof **r.place);
     r.have[k] = hy_calloc((size_t)p->n, sizeof **r.have);
-    if (k > 0 && r.part[k])
-      memset(r.part[k], 0, (p->zero ? p->n_own : p->n_weight) * sizeof(float));
+    if (k > 0 && r.host.flat[k])
+      hy_host_clear(&r.host, k);
   }
   if (grid->world.rank == 0)
     err = read_structure(&r);
@@ -246,6 +251,8 @@ hy_ckpt_read(hy_params *p, float *m, float *v, hy_ckpt_state *st,
     *st = r.state;
     st->has_optim = r.has_optim;
   }
+  hy_host_end(&r.host);
+  hy_params_renew(p);
   for (int k = 0; k < 3; k++) {
     free(r.place[k]);
     free(r.have[k]);

@@ -150,7 +150,6 @@ save_new(const char *dir, const hy_params *p, const float *m, const float *v,
          const hy_ckpt_state *st, const hy_deck *deck, const hy_grid *grid,
          int keep)
 {
-  const float *flat[3] = {p->w, m, v};
   hy_ckpt_save *s = hy_calloc(1, sizeof *s);
   char *name = hy_asprintf(".step_%07lld.h5.tmp", (long long)st->step);
   hy_ckpt_job *w = &s->job;
@@ -160,7 +159,7 @@ save_new(const char *dir, const hy_params *p, const float *m, const float *v,
   w->keep = keep;
   w->dir = hy_strdup(dir);
   w->tmp = hy_path_join(dir, name);
-  hy_ckpt_job_new(w, p, flat);
+  hy_ckpt_job_new(w, p, m, v);
   if (grid->world.rank == 0)
     make_texts(w, deck);
   free(name);
@@ -178,39 +177,44 @@ hy_ckpt_write(const char *dir, const hy_params *p, const float *m,
   return advance(&s, 1);
 }
 
+/* Floats of part k of parameter i that this rank owns and saves. */
+static size_t
+own_len(const hy_ckpt_job *w, int k, int i)
+{
+  const hy_param_ref *r = &w->p->ref[i];
+
+  if (!w->host.flat[k] || (k > 0 && r->group < 0) || r->own.to <= r->own.from)
+    return 0;
+  return (size_t)(r->own.to - r->own.from);
+}
+
 /* What this rank owns, out of the way of the training. */
 static int
 copy_own(hy_ckpt_job *w)
 {
-  const hy_params *p = w->p;
   size_t n = 0;
 
-  for (int pass = 0; pass < 2; pass++) {
-    if (pass && !(w->copy = malloc((n ? n : 1) * sizeof *w->copy)))
-      return hy_fail(HY_ERES,
-                     "memory: no room for a copy of %zu bytes; set "
-                     "ckpt.async=.false.",
-                     n * sizeof *w->copy);
-    n = 0;
-    for (int k = 0; k < 3; k++)
-      for (int i = 0; i < p->n; i++) {
-        hy_held *h = &w->held[k][i];
-        const hy_own *o = &p->ref[i].own;
-        size_t len = o->to > o->from && h->to > h->from && w->flat[k]
-                         ? (size_t)(o->to - o->from)
-                         : 0;
-
-        if (pass && len) {
-          memcpy(w->copy + n, w->flat[k] + h->at + (size_t)(o->from - h->from),
-                 len * sizeof *w->copy);
-          *h = (hy_held){o->from, o->to, n};
-        }
-        n += len;
-      }
-  }
   for (int k = 0; k < 3; k++)
-    if (w->flat[k])
-      w->flat[k] = w->copy;
+    for (int i = 0; i < w->p->n; i++)
+      n += own_len(w, k, i);
+  w->copy = malloc((n ? n : 1) * sizeof *w->copy);
+  if (!w->copy)
+    return hy_fail(HY_ERES,
+                   "memory: no room for a copy of %zu bytes; set "
+                   "ckpt.async=.false.",
+                   n * sizeof *w->copy);
+  n = 0;
+  for (int k = 0; k < 3; k++)
+    for (int i = 0; i < w->p->n; i++) {
+      const hy_own *o = &w->p->ref[i].own;
+      size_t len = own_len(w, k, i);
+
+      if (len == 0)
+        continue;
+      w->held[k][i] = (hy_held){o->from, o->to, n};
+      hy_host_copy(&w->host, k, i, o->from, o->to, w->copy + n);
+      n += len;
+    }
   return HY_OK;
 }
 

@@ -22,7 +22,17 @@ static const char *const group_name[3] = {"/model", "/optim/m", "/optim/v"};
 static int
 stored(const hy_ckpt_job *w, int k, const hy_spec *spec)
 {
-  return w->flat[k] && (k == 0 || spec->kind == HY_WEIGHT);
+  return w->host.flat[k] && (k == 0 || spec->kind == HY_WEIGHT);
+}
+
+/* What this rank has of it, and where. */
+static const float *
+numbers(hy_ckpt_job *w, int k, int i, hy_held *h)
+{
+  if (!w->copy)
+    return hy_host_read(&w->host, k, i, h);
+  *h = w->held[k][i];
+  return w->copy;
 }
 
 static int64_t
@@ -45,9 +55,12 @@ hy_ckpt_sum_own(hy_ckpt_job *w)
 {
   for (int k = 0; k < 3; k++)
     for (int i = 0; i < w->p->n; i++)
-      if (stored(w, k, w->p->ref[i].spec))
-        w->sum[k][i] =
-            hy_ckpt_part_sum(w->p->ref + i, &w->held[k][i], w->flat[k]);
+      if (stored(w, k, w->p->ref[i].spec)) {
+        hy_held h;
+        const float *x = numbers(w, k, i, &h);
+
+        w->sum[k][i] = hy_ckpt_part_sum(w->p->ref + i, &h, x);
+      }
 }
 
 static int
@@ -168,10 +181,10 @@ create_groups(hy_ckpt_job *w, hid_t file)
     w->bad |= hy_ckpt_put_state(g, &w->st) != 0;
     H5Gclose(g);
   }
-  if (w->flat[1] && (g = new_group(w, file, "/optim")) >= 0)
+  if (w->host.flat[1] && (g = new_group(w, file, "/optim")) >= 0)
     H5Gclose(g);
   for (int k = 0; k < 3; k++) {
-    if (!w->flat[k] || (g = new_group(w, file, group_name[k])) < 0)
+    if (!w->host.flat[k] || (g = new_group(w, file, group_name[k])) < 0)
       continue;
     for (int i = 0; i < w->p->n; i++)
       if (stored(w, k, w->p->ref[i].spec))
@@ -217,9 +230,13 @@ hy_ckpt_write_data(hy_ckpt_job *w)
 
       if (!stored(w, k, r->spec))
         continue;
-      if (!why)
-        why = hy_ckpt_move(fd, w->extent[at].at, r, &r->own, &w->held[k][i],
-                           (float *)(uintptr_t)w->flat[k], 1);
+      if (!why) {
+        hy_held h;
+        const float *x = numbers(w, k, i, &h);
+
+        why = hy_ckpt_move(fd, w->extent[at].at, r, &r->own, &h,
+                           (float *)(uintptr_t)x, 1);
+      }
       at++;
       hy_progress_at(&bar, k * w->p->n + i);
     }
@@ -310,18 +327,16 @@ hy_ckpt_finish(hy_ckpt_job *w)
 }
 
 void
-hy_ckpt_job_new(hy_ckpt_job *w, const hy_params *p, const float *const flat[3])
+hy_ckpt_job_new(hy_ckpt_job *w, const hy_params *p, const float *m,
+                const float *v)
 {
   int n;
 
   w->p = p;
+  hy_host_begin(&w->host, p, m, v);
   for (int k = 0; k < 3; k++) {
-    w->flat[k] = flat[k];
     w->sum[k] = hy_calloc((size_t)p->n, sizeof **w->sum);
     w->held[k] = hy_calloc((size_t)p->n, sizeof **w->held);
-    for (int i = 0; i < p->n; i++)
-      if (stored(w, k, p->ref[i].spec))
-        w->held[k][i] = hy_ckpt_held(p, k, i);
   }
   data_bytes(w, &n);
   w->n_set = n;
@@ -336,6 +351,7 @@ hy_ckpt_job_free(hy_ckpt_job *w)
     free(w->sum[k]);
     free(w->held[k]);
   }
+  hy_host_end(&w->host);
   free(w->copy);
   free(w->extent);
   free(w->config.data);

@@ -3,6 +3,7 @@
 #include "base/err.h"
 #include "base/progress.h"
 #include "base/mem.h"
+#include "model/host.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -174,17 +175,19 @@ read_run(const hy_st *s, const hy_spec *spec, int64_t at, int64_t n, float *out)
 }
 
 static void
-read_ref(const hy_st *s, const hy_params *p, int i)
+read_ref(const hy_st *s, hy_host *host, int i)
 {
-  const hy_param_ref *ref = p->ref + i;
-  hy_held h = hy_params_held_w(p, i);
+  const hy_param_ref *ref = host->p->ref + i;
+  hy_held h;
+  float *w = hy_host_open(host, HY_PART_W, i, &h);
   hy_own all = {h.from, h.to, 0};
   hy_pieces pieces;
   hy_piece r;
 
   hy_pieces_of(&pieces, ref->spec, &ref->shard);
   for (int64_t k = 0; hy_own_next(&pieces, &all, &k, &r);)
-    read_run(s, ref->spec, r.global, r.n, p->w + h.at + (r.local - h.from));
+    read_run(s, ref->spec, r.global, r.n, w + h.at + (r.local - h.from));
+  hy_host_put(host);
 }
 
 static void
@@ -213,6 +216,7 @@ hy_hf_import(hy_params *p, const char *dir, const hy_grid *grid,
 {
   hy_st *s = NULL;
   hy_progress bar;
+  hy_host host;
   int err = hy_st_open(&s, dir);
 
   if (rep)
@@ -221,10 +225,13 @@ hy_hf_import(hy_params *p, const char *dir, const hy_grid *grid,
   err = hy_agree(&grid->world, err);
   if (!err) {
     hy_progress_begin(&bar, "load", p->n, grid->world.rank == 0);
+    hy_host_begin(&host, p, NULL, NULL);
     for (int i = 0; i < p->n; i++) {
-      read_ref(s, p, i);
+      read_ref(s, &host, i);
       hy_progress_at(&bar, i);
     }
+    hy_host_end(&host);
+    hy_params_renew(p);
     hy_progress_end(&bar);
     if (rep)
       fill_report(rep, s, p->plan);

@@ -5,6 +5,7 @@
 #include "base/progress.h"
 #include "base/file.h"
 #include "model/cfg.h"
+#include "model/host.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -90,6 +91,10 @@ typedef struct {
 
 typedef struct {
   const hy_params *p;
+  hy_host host;
+  int spec; /* whose numbers are at w as `held` says; -1: none */
+  const float *w;
+  hy_held held;
   const hy_comm *comm;
   unsigned char *mine;  /* (n_spec) of this rank */
   unsigned char *owner; /* rank 0: (size, n_spec) */
@@ -104,7 +109,9 @@ gather_new(gather *g, const hy_params *p, const hy_grid *grid)
   size_t n = (size_t)p->n, largest = 0;
   int root = grid->world.rank == 0;
 
-  *g = (gather){.p = p, .comm = &grid->world, .mine = hy_calloc(n, 1)};
+  *g = (gather){
+      .p = p, .comm = &grid->world, .mine = hy_calloc(n, 1), .spec = -1};
+  hy_host_begin(&g->host, p, NULL, NULL);
   for (int i = 0; i < p->n; i++) {
     const hy_spec *spec = p->ref[i].spec;
     size_t each = hy_bytes(HY_F32, hy_spec_size(spec) / hy_spec_n_tensor(spec));
@@ -125,6 +132,7 @@ gather_new(gather *g, const hy_params *p, const hy_grid *grid)
 static void
 gather_free(gather *g)
 {
+  hy_host_end(&g->host);
   free(g->mine);
   free(g->owner);
   free(g->part);
@@ -139,11 +147,14 @@ gather_tensor(gather *g, const hy_out *t)
   const hy_param_ref *ref = g->p->ref + t->spec;
   int64_t each = hy_spec_size(ref->spec) / hy_spec_n_tensor(ref->spec);
   int64_t a = t->expert * each, b = a + each;
-  hy_held held = hy_params_held_w(g->p, t->spec);
   part_head head = {.s = {ref->shard, ref->own}};
 
+  if (g->mine[t->spec] && g->spec != t->spec) { /* not for each expert */
+    g->w = hy_host_read(&g->host, HY_PART_W, t->spec, &g->held);
+    g->spec = t->spec;
+  }
   if (g->mine[t->spec])
-    head.n = pack(ref->spec, &head.s, &held, g->p->w, a, b, g->part);
+    head.n = pack(ref->spec, &head.s, &g->held, g->w, a, b, g->part);
   if (g->comm->rank != 0) {
     if (g->mine[t->spec]) {
       MPI_Send(&head, sizeof head, MPI_BYTE, 0, TAG_SHARD, g->comm->mpi);

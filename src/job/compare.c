@@ -120,7 +120,7 @@ run_file(hy_deck *d, const hy_grid *grid, const hy_case *c, int file,
     err = hy_source_load(&model.params, d, grid);
   if (!err) {
     k.expected = expected;
-    hy_compare_params(&start, "", &model.params, model.params.w);
+    hy_compare_params(&start, "", &model.params, HY_PART_W);
     hy_bag_gather(&start, &grid->world);
     err = hy_agree(&grid->world, run_kind(&k, kind_of(c, expected), &bag));
   }

@@ -1,6 +1,8 @@
 #include "model/host.h"
 #include "base/err.h"
 
+#include <string.h>
+
 void
 hy_host_begin(hy_host *h, const hy_params *p, const float *m, const float *v)
 {
@@ -43,22 +45,54 @@ make_room(hy_host *h, size_t n)
            n * sizeof *h->room);
 }
 
+/* The first element that an array has of parameter i, wherever it is. */
+static float *
+first(const hy_host *h, int part, int i, const hy_held *held)
+{
+  const hy_params *p = h->p;
+
+  return p->ref[i].group < 0 ? p->rest + (held->at - p->n_master)
+                             : h->flat[part] + held->at;
+}
+
 float *
 hy_host_open(hy_host *h, int part, int i, hy_held *held)
 {
-  const hy_params *p = h->p;
-  float *x = h->flat[part];
-
-  *held = hy_params_part(p, part, i);
+  *held = hy_params_part(h->p, part, i);
   h->from = NULL;
-  if (near(p, part, i))
-    return x;
+  if (near(h->p, part, i))
+    return h->flat[part];
   h->n_from = (size_t)(held->to - held->from);
   make_room(h, h->n_from);
-  h->from =
-      p->ref[i].group < 0 ? p->rest + (held->at - p->n_master) : x + held->at;
+  h->from = first(h, part, i, held);
   held->at = 0;
   return h->room;
+}
+
+void
+hy_host_copy(const hy_host *h, int part, int i, int64_t from, int64_t to,
+             float *out)
+{
+  hy_held held = hy_params_part(h->p, part, i);
+  const float *x = first(h, part, i, &held) + (from - held.from);
+  size_t bytes = (size_t)(to - from) * sizeof *out;
+
+  if (near(h->p, part, i))
+    memcpy(out, x, bytes);
+  else
+    h->p->be->mem->read(out, x, bytes);
+}
+
+void
+hy_host_clear(hy_host *h, int part)
+{
+  const hy_params *p = h->p;
+  size_t bytes = (p->zero ? p->n_own : p->n_weight) * sizeof(float);
+
+  if (p->offload)
+    memset(h->flat[part], 0, bytes);
+  else
+    p->be->mem->zero(h->flat[part], bytes);
 }
 
 const float *

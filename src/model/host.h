@@ -24,9 +24,16 @@ void hy_host_end(hy_host *h);
  *  that *held names is at [held->at + j - held->from], until the next call. */
 const float *hy_host_read(hy_host *h, int part, int i, hy_held *held);
 
-/** The same to be filled: its numbers are undefined, and hy_host_put takes
- *  them over. hy_params_renew follows when all are. */
+/** Local elements [from, to) of it into out. */
+void hy_host_copy(const hy_host *h, int part, int i, int64_t from, int64_t to,
+                  float *out);
+
+/** As hy_host_read, to be filled: its numbers are undefined, and hy_host_put
+ *  takes them over. hy_params_renew follows when all are. */
 float *hy_host_open(hy_host *h, int part, int i, hy_held *held);
 void hy_host_put(hy_host *h);
+
+/** Moments (HY_PART_M, HY_PART_V) become 0. */
+void hy_host_clear(hy_host *h, int part);
 
 #endif

@@ -45,8 +45,8 @@ int hy_compare_check_ids(const char *name, const int32_t *id, int64_t n,
                          int64_t vocab, int32_t other);
 
 /** Copy of all parameters (or their gradients) into the bag under prefix +
- *  hub name, experts one by one. \param flat  p->w, p->g, ... */
+ *  hub name, experts one by one. \param part  HY_PART_W or HY_PART_G */
 void hy_compare_params(hy_bag *bag, const char *prefix, const hy_params *p,
-                       const float *flat);
+                       int part);
 
 #endif

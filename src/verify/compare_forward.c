@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "data/cut.h"
 #include "layer/piece.h"
+#include "model/host.h"
 #include "model/pipe.h"
 #include "model/workspace.h"
 #include "op/region.h"
@@ -61,43 +62,55 @@ hy_compare_check_ids(const char *name, const int32_t *id, int64_t n,
   return HY_OK;
 }
 
-void
-hy_compare_params(hy_bag *bag, const char *prefix, const hy_params *p,
-                  const float *flat)
+/* A run of consecutive elements of a tensor, which may span experts. */
+static void
+put_run(hy_bag *bag, const char *prefix, const hy_spec *s, const hy_piece *run,
+        const float *x)
 {
+  int64_t each = hy_spec_size(s) / hy_spec_n_tensor(s);
+  char name[HY_NAME_LEN], full[160];
+
+  for (int64_t j = 0; j < run->n;) {
+    int64_t e = (run->global + j) / each, at = (run->global + j) % each;
+    int64_t n = run->n - j < each - at ? run->n - j : each - at;
+    hy_bag_item *it;
+
+    hy_spec_tensor_name(name, s, e);
+    snprintf(full, sizeof full, "%s%s", prefix, name);
+    it = hy_bag_get(bag, full, 0, s->n_dim - s->stacked, s->dim + s->stacked);
+    memcpy(it->f + at, x + j, (size_t)n * sizeof *x);
+    j += n;
+  }
+}
+
+void
+hy_compare_params(hy_bag *bag, const char *prefix, const hy_params *p, int part)
+{
+  char name[HY_NAME_LEN], full[160];
+  hy_host host;
+
+  hy_host_begin(&host, p, NULL, NULL);
   for (int i = 0; i < p->n; i++) {
     const hy_param_ref *r = &p->ref[i];
     const hy_spec *s = r->spec;
-    hy_held held = hy_params_held_w(p, i);
-    int64_t n_tensor = hy_spec_n_tensor(s), each = hy_spec_size(s) / n_tensor;
-    char name[HY_NAME_LEN], full[160];
+    const float *x;
     hy_pieces pieces;
     hy_piece run;
+    hy_held held;
 
     if (s->kind != HY_WEIGHT)
       continue;
-    for (int64_t e = 0; e < n_tensor; e++) {
+    for (int64_t e = 0; e < hy_spec_n_tensor(s); e++) {
       hy_spec_tensor_name(name, s, e);
       snprintf(full, sizeof full, "%s%s", prefix, name);
       hy_bag_get(bag, full, 0, s->n_dim - s->stacked, s->dim + s->stacked);
     }
+    x = hy_host_read(&host, part, i, &held);
     hy_pieces_of(&pieces, s, &r->shard);
     for (int64_t k = 0; hy_own_next(&pieces, &r->own, &k, &run);)
-      for (int64_t j = 0; j < run.n;) { /* a run may span experts */
-        int64_t e = (run.global + j) / each, at = (run.global + j) % each;
-        int64_t n = run.n - j < each - at ? run.n - j : each - at;
-
-        hy_spec_tensor_name(name, s, e);
-        snprintf(full, sizeof full, "%s%s", prefix, name);
-        memcpy(
-            hy_bag_get(bag, full, 0, s->n_dim - s->stacked, s->dim + s->stacked)
-                    ->f +
-                at,
-            flat + held.at + (run.local - held.from) + j,
-            (size_t)n * sizeof(float));
-        j += n;
-      }
+      put_run(bag, prefix, s, &run, x + held.at + (run.local - held.from));
   }
+  hy_host_end(&host);
 }
 
 /* Where the rows of this rank lie among all, for what the watch sees. */
@@ -371,13 +384,13 @@ hy_compare_forward(hy_compare *k, hy_bag *bag)
   hy_losses loss = {0}, *there = be->mem->get(sizeof *there);
   hy_batch_source src = {1, get_mine, &rows};
   hy_batch last;
-  float *scratch;
+  float *scratch = be->mem->get(HY_BUCKET * sizeof *scratch);
   hy_pipe pipe = {0};
   int err = k->expected ? read_rows(k, &rows) : given_rows(k, &rows);
   catcher w = {.bag = bag, .k = k};
 
-  if (!err && !there)
-    err = hy_fail(HY_ERES, "memory: no room for the losses");
+  if (!err && (!there || !scratch))
+    err = hy_fail(HY_ERES, "memory: no room for sums over ranks");
   if (err)
     return err;
   err = take_mine(k, &rows);
@@ -396,14 +409,13 @@ hy_compare_forward(hy_compare *k, hy_bag *bag)
     be->mem->read(&loss, there, sizeof loss);
   }
   if (!err) {
-    scratch = hy_malloc(HY_BUCKET * sizeof *scratch);
     hy_reduce_grads(p, k->grid, scratch);
-    free(scratch);
-    hy_compare_params(bag, "grad.", p, p->g);
+    hy_compare_params(bag, "grad.", p, HY_PART_G);
     hy_bag_gather(bag, &k->grid->world);
     put_losses(k, &rows.all, &loss, bag);
   }
   be->mem->put(there);
+  be->mem->put(scratch);
   hy_pipe_free(&pipe);
   hy_cut_free(rows.cut);
   free(rows.start);

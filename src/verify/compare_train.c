@@ -99,7 +99,7 @@ put_final(hy_compare *k, hy_bag *bag)
   const hy_params *p = &k->model->params;
   hy_bag all = {0};
 
-  hy_compare_params(&all, "final.", p, p->w);
+  hy_compare_params(&all, "final.", p, HY_PART_W);
   hy_bag_gather(&all, &k->grid->world);
   hy_bag_merge(bag, &all);
   hy_bag_free(&all);
