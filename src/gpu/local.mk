@@ -7,5 +7,4 @@ src_libhymn_a_SOURCES += \
   src/gpu/plan_ssd.c \
   src/gpu/plan_attention.c \
   src/gpu/plan_moe.c \
-  src/gpu/plan_grouped.c \
   src/gpu/plan_dense.c
