@@ -1,12 +1,16 @@
 /* attention.cu: attention inside documents, and over caches, forward. */
 #include "attention_fwd.cuh"
+#include "attention_fwd_mma.cuh"
 
 CU_API void
 cu_attention_fwd(cudaStream_t s, cu_attn a)
 {
   if (a.n_tokens == 0)
     return;
-  ATTN_BY_WIDTH(a.d, attn_fwd_any_launch<B>(s, a));
+  if (attn_mma_fits(a))
+    ATTN_MMA_WIDTH(a.d, attn_fwd_mma_launch<D>(s, a));
+  else
+    ATTN_BY_WIDTH(a.d, attn_fwd_any_launch<B>(s, a));
 }
 
 template <class T>

@@ -41,6 +41,7 @@ CU_FILES_H = cuda/cu.h cuda/launch.h cuda/probe.h cuda/ptx.h cuda/sizes.h \
   cuda/pack.cuh \
   cuda/pointwise.cuh \
   cuda/attention.h cuda/attention.cuh cuda/attention_fwd.cuh \
+  cuda/attention_mma.cuh cuda/attention_fwd_mma.cuh \
   cuda/attention_bwd.cuh
 CU_NORM_H = \
   cuda/math.cuh \

@@ -3,6 +3,7 @@
 #ifndef HYMN_CUDA_PTX_H
 #define HYMN_CUDA_PTX_H
 #include <cuda_bf16.h>
+#include <cuda_pipeline.h>
 #include <cstdint>
 #include <cstring>
 
@@ -58,6 +59,30 @@ template <bool TRANS> __device__ static inline void ldmatrix_x4(uint32_t (&r)[4]
     else
         asm volatile("ldmatrix.sync.aligned.m8n8.x4.shared.b16 {%0,%1,%2,%3}, [%4];"
                      : "=r"(r[0]), "=r"(r[1]), "=r"(r[2]), "=r"(r[3]) : "r"(p) : "memory");
+#endif
+}
+
+// 2^x to about 2 units of the last place; denormal results become 0.
+__device__ static inline float ex2_approx(float x)
+{
+#ifdef HYMN_CUDA_SHIM
+    return exp2f(x);
+#else
+    float y;
+    asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+    return y;
+#endif
+}
+
+// Starts a copy of 16 bytes to shared memory (commit and wait as with any
+// __pipeline_memcpy_async); real == 0: zeros, and `from` is not read.
+__device__ static inline void cp_async_16(void *to, const void *from, int real)
+{
+#ifdef HYMN_CUDA_SHIM
+    __pipeline_memcpy_async(to, from, 16, real ? 0 : 16);
+#else
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
+                 :: "r"((uint32_t)__cvta_generic_to_shared(to)), "l"(from), "r"(real ? 16 : 0) : "memory");
 #endif
 }
 #endif
