@@ -77,7 +77,8 @@ GPU_FILES = \
   src/gpu/gpu.h src/gpu/gpu.c \
   src/gpu/gpu_comm.c src/gpu/gpu_comm.h src/gpu/gpu_graph.c \
   src/gpu/gpu_rate.c src/gpu/gpu_rate.h src/gpu/gpu_ops.c src/gpu/gpu_mem.c \
-  src/gpu/gpu_kit.c \
+  src/gpu/gpu_kit.c src/gpu/gpu_load.c src/gpu/gpu_load.h \
+  src/gpu/gpu_space.c src/gpu/gpu_space.h \
   src/gpu/gpu_optim.c src/gpu/gpu_optim.h \
   src/gpu/gpu_pointwise.c \
   src/gpu/gpu_norm.c \
@@ -125,12 +126,14 @@ endif
 # --- the same files for the CPU: kernels through the shim ----------------------
 SHIM_H = \
   cuda/shim/device_math.h cuda/shim/stream.h cuda/shim/threads.h \
-  cuda/shim/include/cuda_bf16.h cuda/shim/include/cuda_pipeline.h \
+  cuda/shim/include/cuda.h cuda/shim/include/cuda_bf16.h \
+  cuda/shim/include/cuda_pipeline.h \
   cuda/shim/include/cuda_runtime.h cuda/shim/include/cuda_runtime_api.h \
   cuda/shim/include/vector_types.h
 SHIM_FILES = \
   cuda/shim/cuda_shim.cpp \
-  cuda/shim/shim_blas.cpp
+  cuda/shim/shim_blas.cpp \
+  cuda/shim/shim_vmm.cpp
 EXTRA_DIST += $(SHIM_H) $(SHIM_FILES)
 SHIM_CPPFLAGS = -I$(srcdir) -I$(srcdir)/cuda/shim/include
 SHIM_CXXFLAGS = -std=c++17 -O2 -g -fPIC -fvisibility=hidden -Wall \
@@ -180,6 +183,11 @@ src_gpu_test_parity_CPPFLAGS = $(AM_CPPFLAGS) $(SHIM_CPPFLAGS) -DHY_TEST_PINNED
 src_gpu_test_parity_LDFLAGS = \
   -Wl,--whole-archive,src/gpu/libgpu_shim.a,--no-whole-archive
 src_gpu_test_parity_LDADD = src/gpu/libgpu_shim.a $(HYMN_TEST_LIBS) -lstdc++
+
+hymn_unit_tests += src/gpu/test_mem
+src_gpu_test_mem_SOURCES = src/gpu/test_mem.c src/cpu/test_op.h
+src_gpu_test_mem_CPPFLAGS = $(AM_CPPFLAGS) $(SHIM_CPPFLAGS)
+src_gpu_test_mem_LDADD = src/gpu/libgpu_shim.a $(HYMN_TEST_LIBS) -lstdc++
 
 hymn_unit_tests += src/gpu/test_kit
 src_gpu_test_kit_SOURCES = src/gpu/test_kit.c src/cpu/test_op.h

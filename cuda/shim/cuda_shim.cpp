@@ -430,6 +430,10 @@ static bool is_dev(const void *p)
     auto it = Mem.upper_bound((char *)p);
     return it != Mem.begin() && (--it, (char *)p < it->first + it->second);
 }
+void shim_memory(void *p, size_t n)
+{
+    if (n) Mem[(char *)p] = n; else Mem.erase((char *)p);
+}
 static cudaError_t check_kind(const void *d, const void *s, cudaMemcpyKind k)
 {
     if (k == cudaMemcpyDefault) return cudaSuccess;
@@ -508,6 +512,11 @@ cudaError_t cudaStreamBeginCapture(cudaStream_t s, cudaStreamCaptureMode)
 {
     if (str(s) == &Default || str(s)->record) return fail(cudaErrorInvalidValue);
     str(s)->record = new Graph;
+    return cudaSuccess;
+}
+cudaError_t cudaStreamIsCapturing(cudaStream_t s, cudaStreamCaptureStatus *st)
+{
+    *st = str(s)->record ? cudaStreamCaptureStatusActive : cudaStreamCaptureStatusNone;
     return cudaSuccess;
 }
 cudaError_t cudaStreamEndCapture(cudaStream_t s, cudaGraph_t *g)

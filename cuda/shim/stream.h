@@ -1,5 +1,6 @@
-/* stream.h: what a library brings into the shim's streams (cuda/shim/nccl.c):
- * work that ends when something outside of this process has happened. */
+/* stream.h: what other files of the shim bring into it: work that ends when
+ * something outside of this process has happened (nccl.c), and memory
+ * (shim_vmm.cpp). */
 #ifndef HYMN_SHIM_STREAM_H
 #define HYMN_SHIM_STREAM_H
 
@@ -20,6 +21,9 @@ void shim_progress(void);
  *  not moved for HYMN_SHIM_PATIENCE seconds (100): say on stderr what is being
  *  waited for. */
 void shim_on_stuck(void (*tell)(void));
+
+/** The n bytes at p are memory of the GPU from now on; n 0: no longer. */
+void shim_memory(void *p, size_t n);
 
 #ifdef __cplusplus
 }

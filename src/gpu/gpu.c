@@ -140,6 +140,7 @@ static void
 gpu_close(hy_grid *grid)
 {
   gpu_comm_close(grid);
+  gpu_mem_end();
   cudaStreamDestroy(dev.stream);
   dev.stream = NULL;
   dev.meter = NULL;

@@ -21,6 +21,10 @@ int gpu_sharers(void);
 void gpu_check(cudaError_t e, const char *what);
 
 extern const hy_mem gpu_mem;
+
+/** Give back what gpu_mem keeps for itself. */
+void gpu_mem_end(void);
+
 extern const hy_kit gpu_kit;
 extern const hy_record gpu_record;
 

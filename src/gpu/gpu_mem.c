@@ -1,5 +1,11 @@
 /* gpu_mem.c: memory of the GPU. */
 #include "gpu/gpu.h"
+#include "gpu/gpu_load.h"
+#include "gpu/gpu_space.h"
+
+#include <string.h>
+
+static void zero(void *p, size_t bytes);
 
 static void *
 get(size_t bytes)
@@ -10,7 +16,7 @@ get(size_t bytes)
     cudaGetLastError(); /* forget it: the caller says what it means */
     return NULL;
   }
-  gpu_check(cudaMemset(p, 0, bytes ? bytes : 1), "clearing memory");
+  zero(p, bytes);
   return p;
 }
 
@@ -29,7 +35,7 @@ get_host(size_t bytes)
     cudaGetLastError();
     return NULL;
   }
-  return p;
+  return memset(p, 0, bytes ? bytes : 1);
 }
 
 static void
@@ -55,28 +61,38 @@ zero_rows(void *p, size_t step, size_t bytes, int64_t n_rows)
 }
 
 static void
+move(char *to, const char *from, size_t bytes)
+{
+  gpu_check(
+      cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice, gpu_stream()),
+      "copy");
+}
+
+/* What overlaps by a little less than all of it goes through here. */
+enum { BOUNCE = 8 << 20 };
+static char *bounce;
+
+static void
 copy(void *to, const void *from, size_t bytes)
 {
   char *out = to;
   const char *in = from;
   size_t step = out < in ? (size_t)(in - out) : (size_t)(out - in);
+  int twice = step < BOUNCE && step < bytes;
 
   if (bytes == 0 || step == 0)
     return;
-  if (step >= bytes) {
-    gpu_check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToDevice,
-                              gpu_stream()),
-              "copy");
-    return;
-  }
-  /* What overlaps moves in pieces that do not, from the safe end. */
+  if (twice && !bounce)
+    gpu_check(cudaMalloc((void **)&bounce, BOUNCE), "room for a copy");
+  step = twice ? BOUNCE : step;
+  /* In pieces that do not overlap, or by way of bounce, from the safe end. */
   for (size_t done = 0; done < bytes; done += step) {
     size_t n = bytes - done < step ? bytes - done : step;
     size_t at = out < in ? done : bytes - done - n;
 
-    gpu_check(cudaMemcpyAsync(out + at, in + at, n, cudaMemcpyDeviceToDevice,
-                              gpu_stream()),
-              "copy");
+    if (twice)
+      move(bounce, in + at, n);
+    move(out + at, twice ? bounce : in + at, n);
   }
 }
 
@@ -98,17 +114,6 @@ wait_all(void)
 }
 
 static void
-load(void *to, const void *host, size_t bytes)
-{
-  if (bytes == 0)
-    return;
-  gpu_check(
-      cudaMemcpyAsync(to, host, bytes, cudaMemcpyHostToDevice, gpu_stream()),
-      "copy from the host");
-  wait_all();
-}
-
-static void
 read_back(void *host, const void *from, size_t bytes)
 {
   if (bytes == 0)
@@ -119,29 +124,14 @@ read_back(void *host, const void *from, size_t bytes)
   wait_all();
 }
 
-/* All at once. */
-static void *
-reserve(size_t size)
+void
+gpu_mem_end(void)
 {
-  return get(size);
+  gpu_load_end();
+  if (bounce)
+    put(bounce);
+  bounce = NULL;
 }
-
-static size_t
-commit(void *base, size_t from, size_t to)
-{
-  (void)base;
-  (void)from;
-  return to;
-}
-
-static void
-release(void *base, size_t size)
-{
-  (void)size;
-  put(base);
-}
-
-static const hy_space space = {reserve, commit, release};
 
 const hy_mem gpu_mem = {.get = get,
                         .put = put,
@@ -151,7 +141,7 @@ const hy_mem gpu_mem = {.get = get,
                         .zero_rows = zero_rows,
                         .copy = copy,
                         .copy_rows = copy_rows,
-                        .load = load,
+                        .load = gpu_load,
                         .read = read_back,
                         .wait = wait_all,
-                        .space = &space};
+                        .space = &gpu_space};
