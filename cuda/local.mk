@@ -25,6 +25,7 @@ CU_FILES = \
   cuda/seq_aux.cu \
   cuda/ce_stat.cu \
   cuda/ce.cu \
+  cuda/ssd_walk.cu \
   cuda/ssd_bwd.cu \
   cuda/attention_bwd.cu \
   cuda/kit.cu \
@@ -32,7 +33,7 @@ CU_FILES = \
   cuda/optim.cu \
   cuda/probe.cu
 CU_FILES_H = cuda/cu.h cuda/launch.h cuda/probe.h cuda/ptx.h cuda/sizes.h \
-  cuda/rows.h cuda/rows.cuh cuda/conv1d.h \
+  cuda/rows.h cuda/rows.cuh cuda/conv1d.h cuda/ssd.h cuda/ssd.cuh \
   cuda/kit.h \
   cuda/region.h \
   cuda/optim.h \

@@ -81,4 +81,26 @@ cu_embed_lists(int64_t n_tokens)
 /* Bytes that the library of products may use while it works. */
 enum { CU_BLAS_ROOM = 32 << 20 };
 
+/* Floats of the logarithms of decays of the scan. */
+static inline int64_t
+cu_ssd_logs_size(int64_t n_tokens, int64_t n_heads)
+{
+  return 3 * n_heads * ((n_tokens + CU_SSD_CHUNK - 1) / CU_SSD_CHUNK) *
+         CU_SSD_CHUNK;
+}
+
+/* Bytes of the scan's backward pass beside them: sums by chunk and head, the
+ * gradients of c b' and of the states that leave chunks, these in `size` bytes
+ * each. */
+static inline size_t
+cu_ssd_bwd_size(int64_t n_tokens, int64_t n_heads, int64_t n_groups,
+                int64_t n_state, size_t size)
+{
+  int64_t n = (n_tokens + CU_SSD_CHUNK - 1) / CU_SSD_CHUNK;
+
+  return (size_t)(2 * n * n_heads) * sizeof(double) +
+         (size_t)(n * n_groups * CU_SSD_CHUNK * CU_SSD_CHUNK) * sizeof(float) +
+         (size_t)(n * n_state) * size;
+}
+
 #endif

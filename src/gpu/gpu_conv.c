@@ -50,8 +50,6 @@ void
 gpu_conv1d_bwd(hy_ctx *c, hy_rec *r)
 {
   (void)c;
-  if (r->attr.seg) /* generation has no gradients */
-    return;
   cu_conv1d_bwd(gpu_stream(), conv_of(r), gpu_grad(r->out[0]),
                 gpu_grad(r->in[0]), r->in[1]->grad, r->in[2]->grad,
                 conv_before(r, 1), r->beta, r->scratch);

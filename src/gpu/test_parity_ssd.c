@@ -68,21 +68,11 @@ release(void)
 
 enum { N_SEG = 5, N_SLOTS = 6 };
 
-/* New tokens of two calls, one after another on the same slots; those of the
- * second are in all inputs from SECOND on. */
+/* New tokens of two calls, on the same slots. */
+enum { SEG_TOKENS = 236 };
 static const int64_t seg_len[2][N_SEG] = {{1, 200, 0, 33, 2},
-                                          {1, 1, 129, 2, 40}};
+                                          {1, 1, 129, 2, 103}};
 static const int32_t seg_slot[N_SEG] = {4, 0, 5, 1, 2};
-
-static int64_t
-seg_tokens(int call)
-{
-  int64_t n = 0;
-
-  for (int i = 0; i < N_SEG; i++)
-    n += seg_len[call][i];
-  return n;
-}
 
 /* Segments of a call in the backend's memory. */
 static void
@@ -94,6 +84,7 @@ seg_set(hy_ctx *c, int call, hy_segments *seg)
     start[i + 1] = start[i] + seg_len[call][i];
   *seg = (hy_segments){.n_seg = N_SEG};
   c->seg = seg;
+  c->taping = 0;
   if (c->be->dry)
     return;
   seg->start = room(c, start, sizeof start);
@@ -139,7 +130,7 @@ call_conv_twice(hy_ctx *c, ops_case *s, hy_tensor **in)
   y = hy_conv1d(c, in[0], in[1], in[2], &cache);
   if (s->a.top_k > 0) {
     seg_set(c, 1, &seg);
-    y = hy_conv1d(c, in[3], in[1], in[2], &cache);
+    y = hy_conv1d(c, in[0], in[1], in[2], &cache);
   }
   c->seg = NULL;
   return y;
@@ -148,16 +139,15 @@ call_conv_twice(hy_ctx *c, ops_case *s, hy_tensor **in)
 static void
 conv_generate(int64_t n_taps, int calls)
 {
-  ops_case *s = ops_new(seg_tokens(0));
+  ops_case *s = ops_new(SEG_TOKENS);
 
-  ops_rows(s, seg_tokens(0), 24, -1, 1);
+  ops_rows(s, SEG_TOKENS, 24, -1, 1);
   ops_weight(s, OPS_DIM(24, 1, n_taps), -1, 1);
   ops_weight(s, OPS_DIM(24), -1, 1);
-  ops_rows(s, seg_tokens(1), 24, -1, 1);
-  for (int i = 0; i < 4; i++)
+  for (int i = 0; i < 3; i++)
     s->frozen[i] = 1;
   s->a.top_k = calls - 1;
-  s->n_out = seg_tokens(calls - 1) * 24;
+  s->n_out = SEG_TOKENS * 24;
   s->call = call_conv_twice;
   ops_check(s);
   release();
@@ -191,4 +181,143 @@ parity_conv1d(void)
   conv_generate(4, 1);
   conv_generate(4, 2);
   conv_generate(3, 2);
+}
+
+/* --- scan ---------------------------------------------------------------- */
+
+typedef struct {
+  int64_t T, heads, d_head, groups, d_state;
+  int len[3];  /* documents, in turn */
+  double dt;   /* steps up to this */
+  int64_t cut; /* spans of so many tokens, 0: none */
+} scan_shape;
+
+static hy_tensor *
+call_ssd(hy_ctx *c, ops_case *s, hy_tensor **in)
+{
+  return hy_ssd(c, in[0], in[1], in[2], in[3], in[4], in[5], s->a.n_groups,
+                s->n_in > 6 ? in[6] : NULL);
+}
+
+static void
+scan_inputs(ops_case *s, const scan_shape *k, int64_t T)
+{
+  ops_rows(s, T, k->heads * k->d_head, -1, 1);
+  ops_rows(s, T, k->heads, 0.001 * k->dt, k->dt);
+  ops_rows(s, T, k->groups * k->d_state, -1, 1);
+  ops_rows(s, T, k->groups * k->d_state, -1, 1);
+  ops_weight(s, OPS_DIM(k->heads), -1, 2.7);
+  ops_weight(s, OPS_DIM(k->heads), -1, 1);
+  s->a.n_groups = k->groups;
+  s->n_out = T * k->heads * k->d_head;
+}
+
+static void
+check_scan(const scan_shape *k)
+{
+  ops_case *s = new_case(k->T, k->len, 3);
+
+  scan_inputs(s, k, k->T);
+  s->view[0] = s->view[2] = s->view[3] = 1;
+  s->call = call_ssd;
+  if (k->cut > 0) {
+    cut_spans(s, k->cut);
+    ops_rows(s, s->batch.n_span, k->heads * k->d_head * k->d_state, -1, 1);
+  }
+  ops_check(s);
+}
+
+/* As call_conv_twice. */
+static hy_tensor *
+call_ssd_twice(hy_ctx *c, ops_case *s, hy_tensor **in)
+{
+  hy_tensor cache = cache_new(c, HY_F32,
+                              hy_cols(in[0]) * hy_cols(in[2]) / s->a.n_groups),
+            *y;
+  hy_segments seg;
+
+  seg_set(c, 0, &seg);
+  y = hy_ssd(c, in[0], in[1], in[2], in[3], in[4], in[5], s->a.n_groups,
+             &cache);
+  if (s->a.top_k > 0) {
+    seg_set(c, 1, &seg);
+    y = hy_ssd(c, in[0], in[1], in[2], in[3], in[4], in[5], s->a.n_groups,
+               &cache);
+  }
+  c->seg = NULL;
+  return y;
+}
+
+static void
+scan_generate(const scan_shape *k, int calls)
+{
+  ops_case *s = ops_new(SEG_TOKENS);
+
+  scan_inputs(s, k, SEG_TOKENS);
+  for (int i = 0; i < 6; i++)
+    s->frozen[i] = 1;
+  s->a.top_k = calls - 1;
+  s->call = call_ssd_twice;
+  ops_check(s);
+  release();
+}
+
+void
+parity_ssd(void)
+{
+  static const scan_shape k[] = {
+      {1, 2, 64, 1, 128, {1}, 1.0, 0},
+      {5, 3, 64, 1, 128, {2, 2, 2}, 1.0, 0},
+      {127, 2, 64, 2, 128, {1000, 1, 1}, 0.1, 0},
+      {128, 1, 64, 1, 128, {128, 1, 1}, 0.1, 0},
+      {129, 2, 64, 1, 128, {128, 1, 1}, 0.1, 0},
+      {300, 2, 64, 1, 128, {100, 156, 44}, 0.01, 0},
+      {300, 3, 64, 1, 128, {1000, 1, 1}, 0.1, 0},
+      {257, 2, 64, 2, 128, {1000, 1, 1}, 4.0, 70},
+      {140, 2, 64, 1, 64, {30, 1, 40}, 0.1, 0},
+      {130, 4, 5, 2, 7, {3, 70, 55}, 0.1, 0},
+      {260, 2, 33, 2, 17, {1000, 1, 1}, 0.1, 100},
+      {150, 1, 80, 1, 40, {129, 10, 11}, 0.1, 0},
+  };
+
+  for (size_t i = 0; i < sizeof k / sizeof *k; i++)
+    check_scan(&k[i]);
+  scan_generate(&k[1], 1);
+  scan_generate(&k[1], 2);
+  scan_generate(&k[9], 2);
+}
+
+/* --- what a span does to the state --------------------------------------- */
+
+static hy_tensor *
+call_state(hy_ctx *c, ops_case *s, hy_tensor **in)
+{
+  return hy_ssd_state(c, in[0], in[1], in[2], in[3], s->a.n_groups);
+}
+
+void
+parity_ssd_state(void)
+{
+  static const scan_shape k[] = {
+      {300, 2, 64, 1, 128, {1000, 1, 1}, 0.01, 150},
+      {260, 3, 64, 1, 128, {70, 140, 1}, 0.1, 200},
+      {257, 4, 5, 2, 7, {3, 100, 55}, 1.0, 60},
+  };
+
+  for (size_t i = 0; i < sizeof k / sizeof *k; i++) {
+    ops_case *s = new_case(k[i].T, k[i].len, 3);
+    int64_t state = k[i].heads * k[i].d_head * k[i].d_state;
+
+    cut_spans(s, k[i].cut);
+    ops_rows(s, k[i].T, k[i].heads * k[i].d_head, -1, 1);
+    ops_rows(s, k[i].T, k[i].heads, 0.001 * k[i].dt, k[i].dt);
+    ops_rows(s, k[i].T, k[i].groups * k[i].d_state, -1, 1);
+    ops_weight(s, OPS_DIM(k[i].heads), -1, 2.7);
+    for (int j = 0; j < 3; j++)
+      s->view[j] = 1;
+    s->a.n_groups = k[i].groups;
+    s->n_out = s->batch.n_span * (state + k[i].heads);
+    s->call = call_state;
+    ops_check(s);
+  }
 }
