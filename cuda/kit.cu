@@ -1,4 +1,4 @@
-/* kit.cu: array functions of the backend: casts, sums, rows by number. */
+/* kit.cu: array functions of the backend: casts and sums. */
 #include "kit.h"
 #include "pointwise.cuh"
 
@@ -116,108 +116,6 @@ cu_kit_sum_parts(cudaStream_t s, cu_mat out, const void *part, int64_t n,
     CU_TYPED(out,
              CU_LAUNCH((sum_parts_kernel<T, 1>), cu_blocks(n, THREADS), THREADS,
                        0, s, (T *)out.p, (const T *)part, n, n, n_part, more));
-}
-
-/* Units of B: what one thread moves; ld and n count them. */
-template <class B>
-__global__ void
-take_rows_kernel(B *to, const B *from, int64_t ld, const int32_t *row,
-                 int64_t n_row, int64_t n, unsigned across)
-{
-  int64_t j = (int64_t)(blockIdx.x % across) * blockDim.x + threadIdx.x;
-  int64_t i = (int64_t)(blockIdx.x / across) * blockDim.y + threadIdx.y;
-
-  if (i < n_row && j < n)
-    to[i * n + j] = from[row[i] * ld + j];
-}
-
-template <class B>
-static void
-take_units(cudaStream_t s, void *to, const void *from, int64_t ld,
-           const int32_t *row, int64_t n_row, int64_t n)
-{
-  unsigned w = 1, across;
-
-  while (w < 32 && w < n)
-    w *= 2;
-  across = cu_blocks(n, w);
-  CU_LAUNCH((take_rows_kernel<B>), across * cu_blocks(n_row, THREADS / w),
-            dim3(w, THREADS / w), 0, s, (B *)to, (const B *)from, ld, row,
-            n_row, n, across);
-}
-
-CU_API void
-cu_kit_take_rows(cudaStream_t s, void *to, const void *from, int64_t ld,
-                 int size, const int32_t *row, int64_t n_row, int64_t n)
-{
-  if (n_row <= 0 || n <= 0)
-    return;
-  if (cu_packs(to, n, size, n, 16 / size) &&
-      cu_packs(from, ld, size, n, 16 / size))
-    take_units<uint4>(s, to, from, ld * size / 16, row, n_row, n * size / 16);
-  else if (size == 8)
-    take_units<uint64_t>(s, to, from, ld, row, n_row, n);
-  else if (size == 4)
-    take_units<uint32_t>(s, to, from, ld, row, n_row, n);
-  else if (size == 2)
-    take_units<uint16_t>(s, to, from, ld, row, n_row, n);
-  else
-    take_units<uint8_t>(s, to, from, ld * size, row, n_row, n * size);
-}
-
-template <class T, int V>
-__global__ void
-add_rows_kernel(T *to, int64_t ld, const T *from, const int32_t *row,
-                int64_t n_row, int64_t n, unsigned across)
-{
-  int64_t j = ((int64_t)(blockIdx.x % across) * blockDim.x + threadIdx.x) * V;
-  int64_t i = (int64_t)(blockIdx.x / across) * blockDim.y + threadIdx.y;
-  cu_pack<T, V> x, y;
-  float a[V], b[V];
-  T *p;
-
-  if (i >= n_row || j >= n)
-    return;
-  p = to + row[i] * ld + j;
-  cu_load(x, from + i * n + j);
-  cu_load(y, p);
-  cu_unpack(a, x);
-  cu_unpack(b, y);
-#pragma unroll
-  for (int k = 0; k < V; k++)
-    b[k] += a[k];
-  cu_repack(y, b);
-  cu_store(p, y);
-}
-
-template <class T, int V>
-static void
-add_rows_by(cudaStream_t s, cu_mat to, const void *from, const int32_t *row,
-            int64_t n_row, int64_t n)
-{
-  unsigned w = 1, across;
-
-  while (w < 32 && w * V < n)
-    w *= 2;
-  across = cu_blocks(n, (int64_t)w * V);
-  CU_LAUNCH((add_rows_kernel<T, V>), across * cu_blocks(n_row, THREADS / w),
-            dim3(w, THREADS / w), 0, s, (T *)to.p, to.ld, (const T *)from, row,
-            n_row, n, across);
-}
-
-CU_API void
-cu_kit_add_rows(cudaStream_t s, cu_mat to, const void *from, const int32_t *row,
-                int64_t n_row, int64_t n)
-{
-  cu_mat rows = {(void *)from, n, to.bf16};
-  int v = to.bf16 ? 8 : 4;
-  bool wide = cu_packs(to, n, v) && cu_packs(rows, n, v);
-
-  if (n_row <= 0 || n <= 0)
-    return;
-  CU_TYPED(to,
-           if (wide) add_rows_by<T, cu_wide<T>::n>(s, to, from, row, n_row, n);
-           else add_rows_by<T, 1>(s, to, from, row, n_row, n));
 }
 
 __global__ void

@@ -10,12 +10,6 @@ CU_API void cu_kit_add(cudaStream_t s, cu_mat y, cu_mat x, int64_t rows,
                        int64_t n, float beta);
 CU_API void cu_kit_sum_parts(cudaStream_t s, cu_mat out, const void *part,
                              int64_t n, int n_part, int more);
-/** from: rows ld elements of `size` bytes apart */
-CU_API void cu_kit_take_rows(cudaStream_t s, void *to, const void *from,
-                             int64_t ld, int size, const int32_t *row,
-                             int64_t n_row, int64_t n);
-CU_API void cu_kit_add_rows(cudaStream_t s, cu_mat to, const void *from,
-                            const int32_t *row, int64_t n_row, int64_t n);
 CU_API void cu_kit_add_counts(cudaStream_t s, int64_t *to, const int32_t *x,
                               int64_t n);
 CU_API void cu_kit_least(cudaStream_t s, float *to, const float *x);

@@ -29,6 +29,7 @@ CU_FILES = \
   cuda/ssd_bwd.cu \
   cuda/attention_bwd.cu \
   cuda/kit.cu \
+  cuda/travel.cu \
   cuda/region.cu \
   cuda/optim.cu \
   cuda/probe.cu
@@ -38,7 +39,7 @@ CU_FILES_H = cuda/cu.h cuda/launch.h cuda/probe.h cuda/ptx.h cuda/sizes.h \
   cuda/region.h \
   cuda/optim.h \
   cuda/router.h cuda/permute.h cuda/combine.h cuda/seq_count.h cuda/seq_aux.h \
-  cuda/topk.cuh cuda/piece.cuh cuda/choices.cuh \
+  cuda/travel.h cuda/topk.cuh cuda/sort.cuh cuda/piece.cuh cuda/choices.cuh \
   cuda/pack.cuh \
   cuda/pointwise.cuh \
   cuda/attention.h cuda/attention.cuh cuda/attention_fwd.cuh \
@@ -80,6 +81,7 @@ GPU_FILES = \
   src/gpu/gpu_rate.c src/gpu/gpu_rate.h src/gpu/gpu_ops.c src/gpu/gpu_mem.c \
   src/gpu/gpu_kit.c src/gpu/gpu_load.c src/gpu/gpu_load.h \
   src/gpu/gpu_space.c src/gpu/gpu_space.h \
+  src/gpu/gpu_travel.c \
   src/gpu/gpu_optim.c src/gpu/gpu_optim.h \
   src/gpu/gpu_pointwise.c \
   src/gpu/gpu_norm.c \
@@ -194,6 +196,12 @@ hymn_unit_tests += src/gpu/test_kit
 src_gpu_test_kit_SOURCES = src/gpu/test_kit.c src/cpu/test_op.h
 src_gpu_test_kit_CPPFLAGS = $(AM_CPPFLAGS) $(SHIM_CPPFLAGS)
 src_gpu_test_kit_LDADD = src/gpu/libgpu_shim.a $(HYMN_TEST_LIBS) -lstdc++
+hymn_unit_tests += src/gpu/test_travel_mpi
+src_gpu_test_travel_mpi_SOURCES = src/gpu/test_travel_mpi.c src/cpu/test_op.h \
+  src/grid/test_mpi.h
+src_gpu_test_travel_mpi_CPPFLAGS = $(AM_CPPFLAGS) $(SHIM_CPPFLAGS)
+src_gpu_test_travel_mpi_LDFLAGS = $(src_gpu_test_parity_LDFLAGS)
+src_gpu_test_travel_mpi_LDADD = src/gpu/libgpu_shim.a $(HYMN_TEST_LIBS) -lstdc++
 hymn_unit_tests += src/gpu/test_optim_mpi
 src_gpu_test_optim_mpi_SOURCES = src/gpu/test_optim_mpi.c \
   src/model/test_tiny.h src/cpu/test_op.h

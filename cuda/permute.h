@@ -20,11 +20,13 @@ CU_API void cu_permute_sort(cudaStream_t s, int32_t *pos, int32_t *offset,
                             const int32_t *idx, int64_t n_choice, int n_experts,
                             void *scratch);
 
-/** y[pos[i]] = x[row of i] for each choice i; rows of n. */
+/** y[pos[i]] = x[row of i] for each choice i with a place, pos[i] >= 0; rows of
+ *  n. */
 CU_API void cu_permute_fwd(cudaStream_t s, cu_mat y, cu_mat x,
                            const int32_t *pos, cu_choices c, int64_t n);
 
-/** dx[row] = beta dx[row] + sum over its choices of dy[pos[i]], in order. */
+/** dx[row] = beta dx[row] + sum over its choices with a place of
+ *  dy[pos[i]], in order. */
 CU_API void cu_permute_bwd(cudaStream_t s, cu_mat dx, float beta, cu_mat dy,
                            const int32_t *pos, cu_choices c, int64_t n);
 

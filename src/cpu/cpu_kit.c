@@ -120,28 +120,6 @@ sum_parts(void *out, const void *part, hy_fmt fmt, int64_t n, int n_part,
 }
 
 static void
-take_rows(void *to, const void *from, int64_t ld, const int32_t *row,
-          hy_fmt fmt, int64_t n_row, int64_t n)
-{
-  for (int64_t i = 0; i < n_row && n > 0; i++)
-    memcpy(hy_at(to, fmt, i * n), hy_at(from, fmt, row[i] * ld),
-           hy_bytes(fmt, n));
-}
-
-static void
-add_rows(void *to, int64_t ld, const void *from, const int32_t *row, hy_fmt fmt,
-         int64_t n_row, int64_t n)
-{
-  float *y = to;
-  const float *x = from;
-
-  (void)fmt;
-  for (int64_t i = 0; i < n_row; i++)
-    for (int64_t j = 0; j < n; j++)
-      y[row[i] * ld + j] += x[i * n + j];
-}
-
-static void
 add_counts(int64_t *to, const int32_t *x, int64_t n)
 {
   for (int64_t i = 0; i < n; i++)
@@ -237,14 +215,13 @@ carry_grad(float *to, const float *g, const float *in, int64_t n_heads,
 const hy_kit cpu_kit = {.cast = cast,
                         .add = add,
                         .sum_parts = sum_parts,
-                        .take_rows = take_rows,
-                        .add_rows = add_rows,
                         .add_counts = add_counts,
                         .least = least,
                         .merge_stat = merge_stat,
                         .carry_none = carry_none,
                         .carry_join = carry_join,
                         .carry_grad = carry_grad,
+                        .travel = &cpu_travel,
                         .runs_new = cpu_runs_new,
                         .runs_free = cpu_runs_free,
                         .sum_squares = cpu_runs_squares,

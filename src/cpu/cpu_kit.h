@@ -6,6 +6,7 @@
 
 extern const hy_mem cpu_mem;
 extern const hy_kit cpu_kit;
+extern const hy_travel_kit cpu_travel; /* cpu_travel.c */
 
 /* Those of the optimizer, in cpu_optim.c. */
 hy_runs *cpu_runs_new(const hy_run *run, int64_t n);

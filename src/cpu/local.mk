@@ -15,7 +15,8 @@ src_libhymn_a_SOURCES += \
   src/cpu/cpu_optim.c \
   src/cpu/cpu_pointwise.c \
   src/cpu/cpu_ssd.c src/cpu/cpu_ssd.h \
-  src/cpu/cpu_ssd_bwd.c src/cpu/cpu_ssd_state.c
+  src/cpu/cpu_ssd_bwd.c src/cpu/cpu_ssd_state.c \
+  src/cpu/cpu_travel.c
 
 hymn_unit_tests += src/cpu/test_attention src/cpu/test_conv src/cpu/test_ssd
 src_cpu_test_attention_SOURCES = src/cpu/test_attention.c src/cpu/test_op.h

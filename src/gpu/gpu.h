@@ -26,6 +26,7 @@ extern const hy_mem gpu_mem;
 void gpu_mem_end(void);
 
 extern const hy_kit gpu_kit;
+extern const hy_travel_kit gpu_travel;
 extern const hy_record gpu_record;
 
 /** The backends with fp32 and bf16 activations. */

@@ -42,23 +42,6 @@ sum_parts(void *out, const void *part, hy_fmt fmt, int64_t n, int n_part,
 }
 
 static void
-take_rows(void *to, const void *from, int64_t ld, const int32_t *row,
-          hy_fmt fmt, int64_t n_row, int64_t n)
-{
-  cu_kit_take_rows(gpu_stream(), to, from, ld, (int)hy_bytes(fmt, 1), row,
-                   n_row, n);
-  started("copy of chosen rows");
-}
-
-static void
-add_rows(void *to, int64_t ld, const void *from, const int32_t *row, hy_fmt fmt,
-         int64_t n_row, int64_t n)
-{
-  cu_kit_add_rows(gpu_stream(), mat(to, ld, fmt), from, row, n_row, n);
-  started("sum of chosen rows");
-}
-
-static void
 add_counts(int64_t *to, const int32_t *x, int64_t n)
 {
   cu_kit_add_counts(gpu_stream(), to, x, n);
@@ -105,14 +88,13 @@ carry_grad(float *to, const float *g, const float *in, int64_t n_heads,
 const hy_kit gpu_kit = {.cast = cast,
                         .add = add,
                         .sum_parts = sum_parts,
-                        .take_rows = take_rows,
-                        .add_rows = add_rows,
                         .add_counts = add_counts,
                         .least = least,
                         .merge_stat = merge_stat,
                         .carry_none = carry_none,
                         .carry_join = carry_join,
                         .carry_grad = carry_grad,
+                        .travel = &gpu_travel,
                         .runs_new = gpu_runs_new,
                         .runs_free = gpu_runs_free,
                         .sum_squares = gpu_runs_squares,

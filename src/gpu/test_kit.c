@@ -5,7 +5,7 @@
 #include "gpu/gpu.h"
 
 static const hy_mem *const mem = &gpu_mem;
-static void *block[16];
+static void *block[32];
 static int n_block;
 
 /* `bytes` of GPU memory that holds what `host` does, `shift` bytes behind an
@@ -16,7 +16,7 @@ put(const void *host, size_t bytes, size_t shift)
   char *p = mem->get(bytes + shift);
 
   assert_non_null(p);
-  assert_true(n_block < 16);
+  assert_true(n_block < 32);
   block[n_block++] = p;
   mem->load(p + shift, host, bytes);
   return p + shift;
@@ -138,52 +138,127 @@ test_sum_parts(void **state)
         }
 }
 
-static void
-test_chosen_rows(void **state)
+/* `bytes` of GPU memory that hold other things. */
+static void *
+filled(size_t bytes)
 {
-  (void)state;
-  for (int k = 0; k < N_SHAPE; k++)
-    for (int f = 0; f < 2; f++) {
-      int64_t n = shape[k].n, ld = n + shape[k].gap, rows = 40, n_row = 37;
-      float *x = numbers(n_row * n), *y = numbers(rows * ld);
-      int32_t row[37];
-      const void *drow;
-      void *dx, *dy;
+  void *p = test_alloc(bytes + 1, 1);
 
-      for (int i = 0; i < 37; i++)
-        row[i] = (i * 7 + 3) % 40; /* no row twice */
-      drow = put(row, sizeof row, 0);
-      dx = put(rounded(x, both[f], n_row * n), hy_bytes(both[f], n_row * n),
-               shape[k].shift);
-      dy = put(rounded(y, both[f], rows * ld), hy_bytes(both[f], rows * ld), 0);
-      gpu_kit.add_rows(dy, ld, dx, drow, both[f], n_row, n);
-      cpu_kit.add_rows(y, ld, x, row, HY_F32, n_row, n);
-      same(dy, both[f], y, rows * ld);
-      gpu_kit.take_rows(dx, dy, ld, drow, both[f], n_row, n);
-      cpu_kit.take_rows(x, y, ld, row, HY_F32, n_row, n);
-      same(dx, both[f], x, n_row * n);
-      put_back();
-    }
+  memset(p, 0xff, bytes);
+  return put(p, bytes, 0);
 }
 
-/* Numbers that are no floats travel as they are. */
 static void
-test_chosen_bytes(void **state)
+same_bytes(const void *p, const void *want, size_t bytes)
 {
-  uint8_t from[5 * 7], want[3 * 5], got[3 * 5];
-  const int32_t row[3] = {4, 0, 2};
-  void *to, *at;
+  void *got = test_alloc(bytes + 1, 1);
+
+  mem->read(got, p, bytes);
+  assert_memory_equal(got, want, bytes);
+}
+
+/* k ascending experts of 5 n_rank for each of T rows. */
+static int32_t *
+experts(int64_t T, int64_t k, int n_rank)
+{
+  int32_t *idx = test_alloc((size_t)(T * k) + 1, sizeof *idx);
+
+  for (int64_t t = 0, i = 0; t < T; t++)
+    for (int32_t e = 0, left = (int32_t)k; left > 0; e++)
+      if ((test_random() + 1) / 2 * (double)(5 * n_rank - e) < (double)left) {
+        idx[i++] = e;
+        left--;
+      }
+  return idx;
+}
+
+/* Rows out and back again, and their weights. */
+static void
+check_rows(const hy_places *at, const hy_places *gpu, int64_t n_copy,
+           hy_fmt fmt, int64_t n, int64_t gap)
+{
+  int64_t T = at->n_row, k = at->top_k, ld = n + gap, all = T * k;
+  float *x = numbers(T * ld), *copies = numbers(n_copy * n);
+  float *w = numbers(all), *g = numbers(all);
+  void *dx = put(rounded(x, fmt, T * ld), hy_bytes(fmt, T * ld), 0);
+  void *to = filled(hy_bytes(fmt, n_copy * n));
+  void *dg = put(g, (size_t)all * sizeof *g, 0);
+
+  gpu_travel.spread(gpu, to, dx, ld, fmt, n, 1);
+  cpu_travel.spread(at, copies, x, ld, HY_F32, n, 1);
+  same(to, fmt, copies, n_copy * n);
+  for (int beta = 1; beta >= 0; beta--) {
+    gpu_travel.gather(gpu, dx, ld, to, fmt, n, (float)beta, 1);
+    cpu_travel.gather(at, x, ld, copies, HY_F32, n, (float)beta, 1);
+    same(dx, fmt, x, T * ld);
+    gpu_travel.weights(gpu, dg, k, put(w, (size_t)all * sizeof *w, 0),
+                       (float)beta);
+    cpu_travel.weights(at, g, k, w, (float)beta);
+    same(dg, HY_F32, g, all);
+  }
+}
+
+/* The choices of all ranks as if they had come to one. */
+static void
+check_choices(const hy_places *at, const hy_places *gpu, const int32_t *idx,
+              const int32_t *didx, int64_t n_copy)
+{
+  int64_t n = at->n_row * at->top_k;
+  size_t bytes = (size_t)n * sizeof(hy_choice), ints = (size_t)n * 4;
+  size_t ends = (size_t)(n_copy + 1) * sizeof(int32_t);
+  hy_choice *all = test_alloc(bytes + 1, 1);
+  int32_t *e = test_alloc(ints + 1, 1), *list = test_alloc(ends, 1);
+  float *w = numbers(n), *back = numbers(n);
+  void *dall = filled(bytes), *de = filled(ints), *dw = filled(ints);
+  void *dlist = filled(ends);
+
+  cpu_travel.pack(at, all, idx, w, at->top_k, 5);
+  gpu_travel.pack(gpu, dall, didx, put(w, ints, 0), at->top_k, 5);
+  same_bytes(dall, all, bytes);
+  cpu_travel.unpack(all, n, n_copy, e, list, back, NULL);
+  gpu_travel.unpack(dall, n, n_copy, de, dlist, dw,
+                    filled(hy_travel_room(n, 1)));
+  same_bytes(de, e, ints);
+  same_bytes(dlist, list, ends);
+  same_bytes(dw, back, ints);
+}
+
+static void
+check_travel(int64_t T, int64_t k, int n_rank, hy_fmt fmt, int64_t n,
+             int64_t gap)
+{
+  size_t ints = (size_t)(T * k) * sizeof(int32_t);
+  size_t ends = (size_t)(2 * n_rank + 1) * sizeof(int32_t);
+  int32_t *at = test_alloc(ends, 1), *idx = experts(T, k, n_rank);
+  void *dat = filled(ends), *didx = put(idx, ints, 0);
+  hy_places p = {T, k, test_alloc(ints + 1, 1), test_alloc(ints + 1, 1)};
+  hy_places d = {T, k, filled(ints), filled(ints)};
+  int64_t n_copy;
+
+  cpu_travel.places(&p, at, idx, 5, n_rank, NULL);
+  gpu_travel.places(&d, dat, didx, 5, n_rank,
+                    filled(hy_travel_room(2 * T * k, 2 * n_rank)));
+  same_bytes(dat, at, ends);
+  same_bytes(d.row, p.row, ints);
+  same_bytes(d.choice, p.choice, ints);
+  n_copy = at[2 * n_rank] - at[n_rank];
+  check_rows(&p, &d, n_copy, fmt, n, gap);
+  check_choices(&p, &d, idx, didx, n_copy);
+  put_back();
+}
+
+static void
+test_travel(void **state)
+{
+  static const int64_t rows[] = {0, 1, 70, 300};
 
   (void)state;
-  for (int i = 0; i < 35; i++)
-    from[i] = (uint8_t)(3 * i);
-  to = put(want, sizeof want, 0);
-  at = put(from, sizeof from, 0);
-  gpu_kit.take_rows(to, at, 7, put(row, sizeof row, 0), HY_U8, 3, 5);
-  cpu_kit.take_rows(want, from, 7, row, HY_U8, 3, 5);
-  mem->read(got, to, sizeof got);
-  assert_memory_equal(got, want, sizeof got);
-  put_back();
+  for (int i = 0; i < 4; i++)
+    for (int f = 0; f < 2; f++) {
+      check_travel(rows[i], 1, 2, both[f], 8, 0);
+      check_travel(rows[i], 6, 4, both[f], 7, 2);
+      check_travel(rows[i], 3, 40, both[f], 24, 8);
+    }
 }
 
 static void
@@ -227,10 +302,9 @@ int
 main(void)
 {
   const struct CMUnitTest test[] = {
-      cmocka_unit_test(test_cast),         cmocka_unit_test(test_add),
-      cmocka_unit_test(test_sum_parts),    cmocka_unit_test(test_chosen_rows),
-      cmocka_unit_test(test_chosen_bytes), cmocka_unit_test(test_counts),
-      cmocka_unit_test(test_least),
+      cmocka_unit_test(test_cast),      cmocka_unit_test(test_add),
+      cmocka_unit_test(test_sum_parts), cmocka_unit_test(test_counts),
+      cmocka_unit_test(test_least),     cmocka_unit_test(test_travel),
   };
 
   return cmocka_run_group_tests(test, NULL, NULL);

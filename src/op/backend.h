@@ -65,6 +65,64 @@ typedef struct {
   float beta1, beta2, eps, scale, rate, c1, c2, keep[2];
 } hy_adamw_rates;
 
+/* Rows and choices on their way to the ranks of experts and back
+ * (op/region_ep.c). Rank d has the experts d own .. (d+1) own - 1; to each rank
+ * that a row needs goes one copy of it, with those of its choices. */
+typedef struct {
+  int32_t expert; /* of the destination; ~expert: first choice of its copy */
+  float weight;
+} hy_choice;
+
+/* Where they lie on their way, by destination, then row: of the choices (n_row,
+ * top_k) of rows, experts ascending. */
+typedef struct {
+  int64_t n_row, top_k;
+  int32_t *row;    /* place of the copy that this choice is the first of; -1: an
+                      earlier one is */
+  int32_t *choice; /* place of the choice */
+} hy_places;
+
+/** Bytes of scratch of hy_travel_kit's sorts of n items by one of n_keys: room
+ *  to count each unit of items by itself. */
+enum { HY_TRAVEL_UNIT = 256 };
+static inline size_t
+hy_travel_room(int64_t n, int64_t n_keys)
+{
+  int64_t n_unit = (n + HY_TRAVEL_UNIT - 1) / HY_TRAVEL_UNIT;
+
+  return (size_t)(n_keys * (n_unit + 1)) * sizeof(int32_t);
+}
+
+/* What is done with them. n_threads: of the host; rows have n numbers, copies
+ * lie one after another. */
+typedef struct {
+  /** The places. at[d], d <= n_rank: place of the first choice for rank d;
+   *  at[n_rank + d] - at[n_rank]: of the first copy.
+   *  \param at       (2 n_rank + 1)
+   *  \param idx      (n_row, top_k) experts
+   *  \param scratch  hy_travel_room of 2 n_row top_k by 2 n_rank */
+  void (*places)(const hy_places *p, int32_t *at, const int32_t *idx,
+                 int64_t own, int n_rank, void *scratch);
+  /** Copies of the rows of `from` to their places. */
+  void (*spread)(const hy_places *p, void *to, const void *from, int64_t ld,
+                 hy_fmt fmt, int64_t n, int n_threads);
+  /** to[t] = beta to[t] + the copies of row t, in the order of destinations,
+   *  rounded once; beta 0 or 1, 0 does not read `to`. */
+  void (*gather)(const hy_places *p, void *to, int64_t ld, const void *from,
+                 hy_fmt fmt, int64_t n, float beta, int n_threads);
+  /** The choices to their places; w: their weights, rows ld apart. */
+  void (*pack)(const hy_places *p, hy_choice *to, const int32_t *idx,
+               const float *w, int64_t ld, int64_t own);
+  /** n_choice choices that came, of n_row rows: experts, weights, and the first
+   *  choice of each row, list (n_row + 1).
+   *  \param scratch  hy_travel_room of n_choice by 1 */
+  void (*unpack)(const hy_choice *from, int64_t n_choice, int64_t n_row,
+                 int32_t *idx, int32_t *list, float *w, void *scratch);
+  /** Gradients of the weights from where they came: g = beta g + from. */
+  void (*weights)(const hy_places *p, float *g, int64_t ld, const float *from,
+                  float beta);
+} hy_travel_kit;
+
 /* What is done to arrays in backend memory outside of ops: by regions, by the
  * store of parameters and by the optimizer. Each has a body in every backend.
  * Lengths and strides are in elements. */
@@ -80,12 +138,6 @@ typedef struct {
    *  once; more: added to what out holds. out may be part itself. */
   void (*sum_parts)(void *out, const void *part, hy_fmt fmt, int64_t n,
                     int n_part, int more);
-  /** to[i] = from[row[i]], rows of n, those of `to` one after another. */
-  void (*take_rows)(void *to, const void *from, int64_t ld, const int32_t *row,
-                    hy_fmt fmt, int64_t n_row, int64_t n);
-  /** to[row[i]] += from[i]; no row twice. */
-  void (*add_rows)(void *to, int64_t ld, const void *from, const int32_t *row,
-                   hy_fmt fmt, int64_t n_row, int64_t n);
   /** to[i] += x[i]. */
   void (*add_counts)(int64_t *to, const int32_t *x, int64_t n);
   /** *to = min(*to, *x). */
@@ -108,6 +160,7 @@ typedef struct {
    *  and for each head <g, in>. beta 0 does not read `to`. */
   void (*carry_grad)(float *to, const float *g, const float *in,
                      int64_t n_heads, int64_t n, float beta);
+  const hy_travel_kit *travel;
 
   /* ---- the optimizer, outside of any graph ---- */
 

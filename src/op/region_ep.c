@@ -4,18 +4,12 @@
  * once to each rank that holds some of the experts it chose, with the list of
  * those choices; the rank returns one row, their weighted sum. Rows travel in
  * the order of destination, then token, so sums have a fixed order. Only as
- * many rows travel as there are: counts go first. */
+ * many rows travel as there are: counts go first. The backend finds them where
+ * the choices are; the host reads how many there are for each rank. */
 #include "op/region.h"
-#include "base/err.h"
 
 #include <math.h>
 #include <string.h>
-
-/* One choice on its way. */
-typedef struct {
-  int32_t expert; /* of the destination; ~expert: first choice of its row */
-  float weight;
-} choice;
 
 /* Rows and choices sent to rank d are [to[d], to[d+1]), those that come from
  * it [from[d], from[d+1]). */
@@ -23,9 +17,7 @@ struct hy_travel {
   const hy_comm *ep;
   int64_t own;                                          /* experts of a rank */
   int64_t *row_to, *row_from, *choice_to, *choice_from; /* (ep + 1) */
-  /* of each row sent: its token, and its first choice in (T, top_k); the
-   * choices of row i are begin[i] .. begin[i+1]-1 of those sent */
-  int32_t *token, *first, *begin;
+  hy_places place; /* of what is sent, in backend memory */
 };
 
 static int64_t
@@ -106,44 +98,37 @@ plan_sizes(const hy_ctx *c, hy_travel *v, int64_t T, int64_t k, int64_t n)
 
 /* ---- who gets what ---- */
 
-/* count[d]: rows, then choices, to rank d. */
-static void
-count_rows(const hy_travel *v, const int32_t *idx, int64_t T, int64_t k,
-           int64_t (*count)[2])
+static int32_t *
+list(hy_ctx *c, int64_t n)
 {
-  for (int64_t t = 0; t < T; t++)
-    for (int64_t j = 0, last = -1; j < k; j++) {
-      int64_t d = idx[t * k + j] / v->own;
-
-      count[d][0] += d != last; /* experts of a token ascend */
-      count[d][1]++;
-      last = d;
-    }
+  return hy_i32(hy_new(c, HY_I32, 1, n));
 }
 
+/* Places of what is sent; count[d]: rows, then choices, to rank d. The one time
+ * that the host waits for the backend. */
 static void
-fill_rows(hy_travel *v, const int32_t *idx, int64_t T, int64_t k,
-          int64_t (*at)[2])
+find_places(hy_ctx *c, hy_travel *v, const int32_t *idx, int64_t (*count)[2])
 {
-  for (int d = 0; d < v->ep->size; d++) {
-    at[d][0] = v->row_to[d];
-    at[d][1] = v->choice_to[d];
-  }
-  for (int64_t t = 0; t < T; t++)
-    for (int64_t j = 0, last = -1; j < k; j++) {
-      int64_t d = idx[t * k + j] / v->own;
+  int size = v->ep->size;
+  int64_t n = v->place.n_row * v->place.top_k;
+  size_t room = hy_travel_room(2 * n, 2 * size);
+  int32_t *host = hy_arena_get(&c->host, (size_t)(2 * size + 1) * sizeof *host);
+  hy_tensor *work;
+  int32_t *at;
 
-      if (d != last) {
-        int64_t row = at[d][0]++;
-
-        v->token[row] = (int32_t)t;
-        v->first[row] = (int32_t)(t * k + j);
-        v->begin[row] = (int32_t)at[d][1];
-      }
-      at[d][1]++;
-      last = d;
+  v->place.row = list(c, n);
+  v->place.choice = list(c, n);
+  at = list(c, 2 * size + 1);
+  work = hy_new(c, HY_U8, (int64_t)room, 1);
+  if (!c->be->dry) {
+    c->be->kit->travel->places(&v->place, at, idx, v->own, size, work->data);
+    c->be->mem->read(host, at, (size_t)(2 * size + 1) * sizeof *host);
+    for (int d = 0; d < size; d++) {
+      count[d][0] = host[size + d + 1] - host[size + d];
+      count[d][1] = host[d + 1] - host[d];
     }
-  v->begin[n_sent(v)] = (int32_t)choices_sent(v);
+  }
+  hy_shrink(c, work, 0);
 }
 
 static void
@@ -156,17 +141,12 @@ add_up(int64_t *row, int64_t *ch, int64_t (*count)[2], int size)
   }
 }
 
-static int32_t *
-list(hy_ctx *c, int64_t n)
-{
-  return hy_i32(hy_new(c, HY_I32, 1, n));
-}
-
-/* Tell every rank how much will come, and list what goes. */
+/* Tell every rank how much will come, and find what goes where. */
 static hy_travel *
 plan_travel(hy_ctx *c, const hy_route *route, int64_t n_experts)
 {
   const hy_comm *ep = &c->grid->ep;
+  hy_comm host = hy_comm_host(ep);
   int64_t T = route->weight->dim[0], k = hy_cols(route->weight);
   size_t n = (size_t)ep->size;
   hy_travel *v = hy_arena_get(&c->host, sizeof *v);
@@ -179,34 +159,29 @@ plan_travel(hy_ctx *c, const hy_route *route, int64_t n_experts)
                    .row_to = block,
                    .row_from = block + (n + 1),
                    .choice_to = block + 2 * (n + 1),
-                   .choice_from = block + 3 * (n + 1)};
+                   .choice_from = block + 3 * (n + 1),
+                   .place = {.n_row = T, .top_k = k}};
   memset(block, 0, 9 * (n + 1) * sizeof *block);
   even(each, ep->size, ep->size);
+  find_places(c, v, route->idx, out);
+  hy_all_to_all(&host, out, each, in, each, sizeof *out);
   if (c->be->dry)
     plan_sizes(c, v, T, k, n_experts);
-  else
-    count_rows(v, route->idx, T, k, out);
-  hy_all_to_all(ep, out, each, in, each, sizeof *out);
-  if (!c->be->dry) {
+  else {
     add_up(v->row_to, v->choice_to, out, ep->size);
     add_up(v->row_from, v->choice_from, in, ep->size);
   }
-  v->token = list(c, n_sent(v));
-  v->first = list(c, n_sent(v));
-  v->begin = list(c, n_sent(v) + 1);
-  if (!c->be->dry)
-    fill_rows(v, route->idx, T, k, out);
   return v;
 }
 
-/* ---- rows by token and rows by destination ---- */
+/* ---- the two regions ---- */
 
 /* Several messages to each rank, without the heap where ranks are few. */
 enum { FEW = 64 };
 
 #define FLIGHT(p)                                                              \
-  MPI_Request few[FEW];                                                        \
-  hy_pending p = {.cap = FEW, .borrowed = 1, .req = few}
+  MPI_Request few_##p[FEW];                                                    \
+  hy_pending p = {.cap = FEW, .borrowed = 1, .req = few_##p}
 
 static void
 land(hy_pending *p)
@@ -215,119 +190,86 @@ land(hy_pending *p)
   hy_pending_free(p);
 }
 
-static void
-pack_rows(const hy_ctx *c, const hy_travel *v, float *rows, const float *x,
-          int64_t ld, int64_t n)
+/* Parts of a body's scratch, one after another. */
+static size_t
+part(size_t bytes)
 {
-#pragma omp parallel for num_threads(c->n_threads) schedule(static)
-  for (int64_t i = 0; i < n_sent(v); i++)
-    memcpy(rows + i * n, x + v->token[i] * ld, (size_t)n * sizeof *x);
+  return (bytes + 63) / 64 * 64;
 }
 
-/* x[token] = beta x[token] + its rows, in the order of destinations. */
-static void
-add_rows(const hy_ctx *c, const hy_travel *v, const float *rows, float *x,
-         int64_t ld, int64_t T, int64_t n, float beta)
+static void *
+next_part(char **at, size_t bytes)
 {
-  if (beta == 0)
-    for (int64_t t = 0; t < T; t++)
-      memset(x + t * ld, 0, (size_t)n * sizeof *x);
-  for (int d = 0; d < v->ep->size; d++) {
-#pragma omp parallel for num_threads(c->n_threads) schedule(static)
-    for (int64_t i = v->row_to[d]; i < v->row_to[d + 1]; i++)
-      for (int64_t j = 0; j < n; j++)
-        x[v->token[i] * ld + j] += rows[i * n + j];
-  }
+  void *p = *at;
+
+  *at += part(bytes);
+  return p;
 }
 
-static void
-pack_choices(const hy_travel *v, choice *out, const hy_rec *r)
+static size_t
+rows_sent(const hy_travel *v, const hy_tensor *x)
 {
-  const hy_tensor *w = r->in[1];
-  int64_t k = r->attr.top_k;
-
-  for (int64_t i = 0; i < n_sent(v); i++)
-    for (int32_t j = 0; j < v->begin[i + 1] - v->begin[i]; j++) {
-      int64_t at = v->first[i] + j;
-      int32_t e = (int32_t)(r->attr.idx[at] % v->own);
-
-      out[v->begin[i] + j] =
-          (choice){j == 0 ? ~e : e, hy_f32(w)[at / k * w->ld + at % k]};
-    }
+  return hy_bytes(x->fmt, n_sent(v) * hy_cols(x));
 }
 
-/* The choices that came, as lists by row. */
-static void
-unpack_choices(const hy_travel *v, const choice *in, const hy_rec *r)
+static size_t
+choice_bytes(int64_t n)
 {
-  int32_t *idx = hy_i32(r->save[0]), *at = hy_i32(r->save[1]);
-  float *w = hy_f32(r->out[1]);
-  int64_t n = choices_received(v), row = 0;
-
-  for (int64_t i = 0; i < n; i++) {
-    int32_t e = in[i].expert;
-
-    if (e < 0)
-      at[row++] = (int32_t)i;
-    idx[i] = e < 0 ? ~e : e;
-    w[i] = in[i].weight;
-  }
-  if (row != n_received(v))
-    hy_die(HY_EBUG, "dispatch: %lld rows came, %lld were announced",
-           (long long)row, (long long)n_received(v));
-  at[row] = (int32_t)n;
+  return (size_t)n * sizeof(hy_choice);
 }
 
-/* ---- the two regions ---- */
-
+/* The choices, which are few, are read while the rows travel. */
 static void
 dispatch_fwd(hy_ctx *c, hy_rec *r)
 {
   const hy_travel *v = r->attr.travel;
-  const hy_tensor *x = r->in[0];
+  const hy_travel_kit *kit = c->be->dry ? NULL : c->be->kit->travel;
+  const hy_tensor *x = r->in[0], *w = r->in[1];
   int64_t n = hy_cols(x);
-  float *rows = r->scratch;
-  choice *out = (choice *)(rows + n_sent(v) * n), *in = out + choices_sent(v);
+  char *at = r->scratch;
+  void *rows = next_part(&at, rows_sent(v, x));
+  hy_choice *out = next_part(&at, choice_bytes(choices_sent(v)));
+  hy_choice *in = next_part(&at, choice_bytes(choices_received(v)));
   FLIGHT(p);
+  FLIGHT(q);
 
-  if (!c->be->dry) {
-    pack_choices(v, out, r);
-    pack_rows(c, v, rows, hy_f32(x), x->ld, n);
+  if (kit) {
+    kit->pack(&v->place, out, r->attr.idx, hy_f32(w), w->ld, v->own);
+    kit->spread(&v->place, rows, x->data, x->ld, x->fmt, n, c->n_threads);
   }
-  hy_all_to_all_start(&p, v->ep, out, v->choice_to, in, v->choice_from,
+  hy_all_to_all_start(&q, v->ep, out, v->choice_to, in, v->choice_from,
                       sizeof *out);
   hy_all_to_all_start(&p, v->ep, rows, v->row_to, r->out[0]->data, v->row_from,
-                      (size_t)n * sizeof *rows);
+                      hy_bytes(x->fmt, n));
+  land(&q);
+  if (kit)
+    kit->unpack(in, choices_received(v), n_received(v), hy_i32(r->save[0]),
+                hy_i32(r->save[1]), hy_f32(r->out[1]), at);
   land(&p);
-  if (!c->be->dry)
-    unpack_choices(v, in, r);
 }
 
 static void
 dispatch_bwd(hy_ctx *c, hy_rec *r)
 {
   const hy_travel *v = r->attr.travel;
+  const hy_travel_kit *kit = c->be->dry ? NULL : c->be->kit->travel;
   const hy_tensor *x = r->in[0], *w = r->in[1];
-  int64_t n = hy_cols(x), k = r->attr.top_k;
-  float *rows = r->scratch, *dw = rows + n_sent(v) * n;
+  int64_t n = hy_cols(x);
+  char *at = r->scratch;
+  void *rows = next_part(&at, rows_sent(v, x));
+  float *dw = next_part(&at, hy_bytes(HY_F32, choices_sent(v)));
   FLIGHT(p);
 
+  hy_all_to_all_start(&p, v->ep, r->out[0]->grad, v->row_from, rows, v->row_to,
+                      hy_bytes(x->fmt, n));
   hy_all_to_all_start(&p, v->ep, r->out[1]->grad, v->choice_from, dw,
                       v->choice_to, sizeof *dw);
-  hy_all_to_all_start(&p, v->ep, r->out[0]->grad, v->row_from, rows, v->row_to,
-                      (size_t)n * sizeof *rows);
   land(&p);
-  if (c->be->dry)
-    return;
-  if (x->grad)
-    add_rows(c, v, rows, x->grad, x->ld, x->dim[0], n, r->beta[0]);
-  for (int64_t i = 0; w->grad && i < n_sent(v); i++)
-    for (int32_t j = 0; j < v->begin[i + 1] - v->begin[i]; j++) {
-      int64_t at = v->first[i] + j;
-      float *g = w->grad + at / k * w->ld + at % k;
-
-      *g = (r->beta[1] == 0 ? 0 : *g) + dw[v->begin[i] + j];
-    }
+  if (kit && x->grad)
+    kit->gather(&v->place, x->grad, x->ld, rows, x->gfmt, n, r->beta[0],
+                c->n_threads);
+  if (kit && w->grad)
+    kit->weights(&v->place, w->grad, w->ld, dw, r->beta[1]);
 }
 
 static void
@@ -336,12 +278,12 @@ collect_fwd(hy_ctx *c, hy_rec *r)
   const hy_travel *v = r->attr.travel;
   const hy_tensor *x = r->in[0], *y = r->out[0];
   int64_t n = hy_cols(x);
-  float *rows = r->scratch;
 
-  hy_all_to_all(v->ep, x->data, v->row_from, rows, v->row_to,
-                (size_t)n * sizeof *rows);
+  hy_all_to_all(v->ep, x->data, v->row_from, r->scratch, v->row_to,
+                hy_bytes(x->fmt, n));
   if (!c->be->dry)
-    add_rows(c, v, rows, hy_f32(y), y->ld, y->dim[0], n, 0);
+    c->be->kit->travel->gather(&v->place, y->data, y->ld, r->scratch, y->fmt, n,
+                               0, c->n_threads);
 }
 
 /* in[0] is combine's output, which nobody else reads: beta is 0. */
@@ -351,12 +293,12 @@ collect_bwd(hy_ctx *c, hy_rec *r)
   const hy_travel *v = r->attr.travel;
   const hy_tensor *x = r->in[0], *y = r->out[0];
   int64_t n = hy_cols(x);
-  float *rows = r->scratch;
 
   if (!c->be->dry)
-    pack_rows(c, v, rows, y->grad, y->ld, n);
-  hy_all_to_all(v->ep, rows, v->row_to, x->grad, v->row_from,
-                (size_t)n * sizeof *rows);
+    c->be->kit->travel->spread(&v->place, r->scratch, y->grad, y->ld, y->gfmt,
+                               n, c->n_threads);
+  hy_all_to_all(v->ep, r->scratch, v->row_to, x->grad, v->row_from,
+                hy_bytes(x->gfmt, n));
 }
 
 static const hy_op op_dispatch = {"dispatch", dispatch_fwd, dispatch_bwd, NULL,
@@ -376,15 +318,16 @@ hy_dispatch(hy_ctx *c, hy_tensor *x, const hy_route *route, int64_t n_experts)
     return hy_permute(c, x, route, n_experts);
   v = plan_travel(c, route, n_experts);
   r = hy_rec_new(c, &op_dispatch, 2, (hy_tensor *[]){x, route->weight});
-  rows = hy_bytes(HY_F32, n_sent(v) * hy_cols(x));
+  rows = part(rows_sent(v, x));
   r->attr.travel = v;
   r->attr.top_k = hy_cols(route->weight);
   r->attr.idx = route->idx;
-  r->attr.room[0] =
-      rows + (size_t)(choices_sent(v) + choices_received(v)) * sizeof(choice);
+  r->attr.room[0] = rows + part(choice_bytes(choices_sent(v))) +
+                    part(choice_bytes(choices_received(v))) +
+                    hy_travel_room(choices_received(v), 1);
   r->attr.room[1] = rows + hy_bytes(HY_F32, choices_sent(v));
-  hy_rec_out(c, r, n_received(v), hy_cols(x));
-  hy_rec_out(c, r, choices_received(v), 1);
+  hy_rec_out_fmt(c, r, x->fmt, n_received(v), hy_cols(x));
+  hy_rec_out_fmt(c, r, HY_F32, choices_received(v), 1);
   hy_rec_save(c, r, HY_I32, 1, choices_received(v));
   hy_rec_save(c, r, HY_I32, 1, n_received(v) + 1);
   hy_exec(c, r);
@@ -408,8 +351,7 @@ hy_combine(hy_ctx *c, hy_tensor *rows, const hy_dispatched *d)
     return y;
   r = hy_rec_new(c, &op_collect, 1, &y);
   r->attr.travel = v;
-  r->attr.room[0] = r->attr.room[1] =
-      hy_bytes(HY_F32, n_sent(v) * hy_cols(rows));
-  hy_rec_out(c, r, d->n_token, hy_cols(rows));
+  r->attr.room[0] = r->attr.room[1] = rows_sent(v, y);
+  hy_rec_out_fmt(c, r, y->fmt, d->n_token, hy_cols(rows));
   return hy_exec(c, r);
 }
