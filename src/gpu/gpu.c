@@ -1,6 +1,7 @@
 /* gpu.c: the GPU of this rank: which one, its stream, and what its errors
  * say. */
 #include "gpu/gpu.h"
+#include "gpu/gpu_blas.h"
 #include "cuda/probe.h"
 #include "base/err.h"
 #include "base/version.h"
@@ -133,6 +134,7 @@ gpu_open(hy_grid *grid, hy_fmt act)
   dev.meter = grid->meter;
   dev.sharers = size / dev.n_here + (rank % dev.n_here < size % dev.n_here);
   grid->backend = act == HY_BF16 ? &gpu_backend_bf16 : &gpu_backend_fp32;
+  gpu_blas_open();
   return gpu_comm_open(grid, dev.sharers == 1);
 }
 
@@ -140,6 +142,7 @@ static void
 gpu_close(hy_grid *grid)
 {
   gpu_comm_close(grid);
+  gpu_blas_close();
   gpu_mem_end();
   cudaStreamDestroy(dev.stream);
   dev.stream = NULL;
