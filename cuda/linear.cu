@@ -1,6 +1,5 @@
 /* linear.cu: products for what cublasLt does not do: rows that begin at odd
- * addresses, sums over nothing; and the way of bf16 activations to and from
- * fp32 weights. */
+ * addresses, sums over nothing; and fp32 factors as sums of bf16 ones. */
 #include "gemm.cuh"
 #include "gemm_f32.cuh"
 #include "linear.h"
@@ -77,42 +76,32 @@ cu_gemm(cudaStream_t s, int ta, int tb, int64_t m, int64_t n, int64_t k,
     launch<true, false>(s, m, n, k, a, b, beta, c);
 }
 
-template <class T>
 __global__ void
-widen(float *to, const T *x, int64_t ld, int64_t rows, int64_t n)
-{
-  int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
-
-  if (i < rows * n)
-    to[i] = cu_get(x[i / n * ld + i % n]);
-}
-
-template <class T>
-__global__ void
-narrow(T *y, int64_t ld, const float *x, int64_t rows, int64_t n, float beta)
+split(bf16 *to, int64_t ld, int64_t step, int left, const float *x, int64_t ldx,
+      int64_t rows, int64_t n)
 {
   int64_t i = (int64_t)blockIdx.x * blockDim.x + threadIdx.x;
 
   if (i < rows * n) {
-    T *to = y + i / n * ld + i % n;
+    float v = x[i / n * ldx + i % n];
+    bf16 p1 = __float2bfloat16_rn(v), p2, p3;
 
-    cu_put(to, beta != 0 ? beta * cu_get(*to) + x[i] : x[i]);
+    v -= cu_get(p1);
+    p2 = __float2bfloat16_rn(v);
+    p3 = __float2bfloat16_rn(v - cu_get(p2));
+    to += i / n * ld + i % n;
+    to[0] = p1;
+    to[step] = left ? p2 : p1;
+    to[2 * step] = left ? p1 : p2;
+    to[3 * step] = p3;
   }
 }
 
 CU_API void
-cu_linear_widen(cudaStream_t s, float *to, cu_mat x, int64_t rows, int64_t n)
+cu_linear_split(cudaStream_t s, void *to, int64_t ld, int64_t step, int left,
+                cu_mat x, int64_t rows, int64_t n)
 {
   if (rows * n > 0)
-    CU_TYPED(x, CU_LAUNCH((widen<T>), cu_blocks(rows * n, 256), 256, 0, s, to,
-                          (const T *)x.p, x.ld, rows, n));
-}
-
-CU_API void
-cu_linear_narrow(cudaStream_t s, cu_mat y, const float *x, int64_t rows,
-                 int64_t n, float beta)
-{
-  if (rows * n > 0)
-    CU_TYPED(y, CU_LAUNCH((narrow<T>), cu_blocks(rows * n, 256), 256, 0, s,
-                          (T *)y.p, y.ld, x, rows, n, beta));
+    CU_LAUNCH(split, cu_blocks(rows * n, 256), 256, 0, s, (bf16 *)to, ld, step,
+              left, (const float *)x.p, x.ld, rows, n);
 }

@@ -10,12 +10,12 @@
 CU_API void cu_gemm(cudaStream_t s, int ta, int tb, int64_t m, int64_t n,
                     int64_t k, cu_mat a, cu_mat b, float beta, cu_mat c);
 
-/** to (rows, n), without gaps, = x in fp32. */
-CU_API void cu_linear_widen(cudaStream_t s, float *to, cu_mat x, int64_t rows,
-                            int64_t n);
-
-/** y = beta y + x (rows, n), x without gaps. */
-CU_API void cu_linear_narrow(cudaStream_t s, cu_mat y, const float *x,
-                             int64_t rows, int64_t n, float beta);
+/** x (rows, n), fp32, as bf16 numbers that add up to it: of each the first
+ *  three, p1 the nearest, p2 the nearest of what is left, p3 of the rest. Part
+ * i of CU_PARTS lies at to + i step, with rows ld apart: p1, p1, p2, p3 or,
+ * with `left`, p1, p2, p1, p3. The first three of a left and of a right factor,
+ * one behind another in the sum, make their product but for 2^-16 of it. */
+CU_API void cu_linear_split(cudaStream_t s, void *to, int64_t ld, int64_t step,
+                            int left, cu_mat x, int64_t rows, int64_t n);
 
 #endif

@@ -78,6 +78,9 @@ cu_embed_lists(int64_t n_tokens)
   return (4 * n_tokens + 15) / 16 * 16;
 }
 
+/* Parts of an fp32 factor beside a bf16 one, see linear.h. */
+enum { CU_PARTS = 4 };
+
 /* Bytes that the library of products may use while it works. */
 enum { CU_BLAS_ROOM = 32 << 20 };
 

@@ -133,6 +133,7 @@ parity_linear(void)
       ops_weight(s, OPS_DIM(n_out, n_in), -1, 1);
       s->view[0] = 1;
       s->precise = precise; /* a router's weight */
+      s->sharp = precise ? 3e-6 : 0;
       s->n_out = T * n_out;
       s->call = call_linear;
       ops_check(s);

@@ -17,6 +17,7 @@ struct ops_case {
   int view[OPS_MAX_IN];      /* columns of a wider tensor will do as well */
   int frozen[OPS_MAX_IN];    /* no gradient */
   unsigned precise; /* inputs that stay fp32 beside bf16 activations, as bits */
+  double sharp; /* bound of results that are fp32 beside them; 0: as the rest */
   double loss;  /* the op has no output but adds to s->value; the factor of
                    its gradient */
   int split;    /* products split by threads: BLAS may round edges otherwise */
