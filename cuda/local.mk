@@ -180,7 +180,8 @@ src_gpu_test_parity_SOURCES = src/gpu/test_parity.c \
   src/op/test_ops_case.h \
   src/op/test_ops_balance.c src/op/test_ops_dense.c src/op/test_ops_moe.c \
   src/op/test_ops_seq.c src/op/test_ops_tp.c src/cpu/test_op.h \
-  src/gpu/test_parity_ssd.c
+  src/gpu/test_parity_ssd.c \
+  src/gpu/test_parity_norm.c
 src_gpu_test_parity_CPPFLAGS = $(AM_CPPFLAGS) $(SHIM_CPPFLAGS) -DHY_TEST_PINNED
 # all of it: weak references alone take nothing out of an archive
 src_gpu_test_parity_LDFLAGS = \

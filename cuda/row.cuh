@@ -46,6 +46,7 @@ __device__ static inline float
 cu_row_sum(float s, float (&room)[CU_ROW_WARPS])
 {
   int lane = threadIdx.x % 32, warps = blockDim.x / 32;
+  int w = lane % CU_ROW_WARPS; /* both halves of a warp add the warps' sums */
 
 #pragma unroll
   for (int k = 16; k > 0; k /= 2)
@@ -56,7 +57,7 @@ cu_row_sum(float s, float (&room)[CU_ROW_WARPS])
   if (lane == 0)
     room[threadIdx.y * warps + threadIdx.x / 32] = s;
   __syncthreads();
-  s = lane < warps ? room[threadIdx.y * warps + lane] : 0;
+  s = w < warps ? room[threadIdx.y * warps + w] : 0;
 #pragma unroll
   for (int k = CU_ROW_WARPS / 2; k > 0; k /= 2)
     s += __shfl_xor_sync(0xffffffffu, s, k);

@@ -27,6 +27,17 @@ static const struct {
   double fp32, bf16;
 } bound[] = {
     {-1, 1e-5, 1e-2},
+    {HY_OP_embedding, 1e-7, 1e-7},
+    {HY_OP_rmsnorm, 4e-6, 8e-3},
+    {HY_OP_gated_rmsnorm, 2e-6, 8e-3},
+    {HY_OP_gate, 8e-7, 8e-3},
+    {HY_OP_sum_squares, 1.2e-6, 8e-3},
+    {HY_OP_scaled_norm, 2e-6, 8e-3},
+    {HY_OP_silu, 6e-7, 8e-3},
+    {HY_OP_relu2, 1e-7, 8e-3},
+    {HY_OP_softplus, 9e-7, 8e-3},
+    {HY_OP_add, 0, 8e-3},
+    {HY_OP_concat, 0, 8e-3},
     {HY_OP_linear, 5e-6, 7e-3},
     {HY_OP_grouped_linear, 2e-6, 7e-3},
     {HY_OP_ce_stat, 1e-6, 1e-6},
