@@ -77,7 +77,10 @@ EXTRA_DIST += $(CU_FILES) $(CU_FILES_H) $(CU_NORM_H) $(CU_DENSE_H)
 # kernels through the shim the tests.
 GPU_FILES = \
   src/gpu/gpu.h src/gpu/gpu.c \
-  src/gpu/gpu_comm.c src/gpu/gpu_comm.h src/gpu/gpu_graph.c \
+  src/gpu/gpu_comm.c src/gpu/gpu_comm.h \
+  src/gpu/gpu_coll.h src/gpu/gpu_coll_mpi.c \
+  src/gpu/gpu_nccl.c src/gpu/gpu_nccl.h src/gpu/gpu_nccl_open.c \
+  src/gpu/gpu_graph.c \
   src/gpu/gpu_rate.c src/gpu/gpu_rate.h src/gpu/gpu_ops.c src/gpu/gpu_mem.c \
   src/gpu/gpu_kit.c src/gpu/gpu_load.c src/gpu/gpu_load.h \
   src/gpu/gpu_space.c src/gpu/gpu_space.h \
@@ -132,7 +135,7 @@ SHIM_H = \
   cuda/shim/include/cuda.h cuda/shim/include/cuda_bf16.h \
   cuda/shim/include/cuda_pipeline.h \
   cuda/shim/include/cuda_runtime.h cuda/shim/include/cuda_runtime_api.h \
-  cuda/shim/include/vector_types.h
+  cuda/shim/include/nccl.h cuda/shim/include/vector_types.h
 SHIM_FILES = \
   cuda/shim/cuda_shim.cpp \
   cuda/shim/shim_blas.cpp \
@@ -157,7 +160,7 @@ check_LIBRARIES =
 src_gpu_libgpu_shim_a_SHORTNAME = shim
 if HAVE_CXX
 check_LIBRARIES += src/gpu/libgpu_shim.a
-src_gpu_libgpu_shim_a_SOURCES = $(GPU_FILES)
+src_gpu_libgpu_shim_a_SOURCES = $(GPU_FILES) cuda/shim/nccl.c
 src_gpu_libgpu_shim_a_CPPFLAGS = $(AM_CPPFLAGS) $(SHIM_CPPFLAGS)
 src_gpu_libgpu_shim_a_CFLAGS = $(AM_CFLAGS) -fPIC
 src_gpu_libgpu_shim_a_LIBADD = $(SHIM_O)
@@ -192,6 +195,11 @@ hymn_unit_tests += src/gpu/test_mem
 src_gpu_test_mem_SOURCES = src/gpu/test_mem.c src/cpu/test_op.h
 src_gpu_test_mem_CPPFLAGS = $(AM_CPPFLAGS) $(SHIM_CPPFLAGS)
 src_gpu_test_mem_LDADD = src/gpu/libgpu_shim.a $(HYMN_TEST_LIBS) -lstdc++
+
+hymn_unit_tests += src/gpu/test_comm_mpi
+src_gpu_test_comm_mpi_SOURCES = src/gpu/test_comm_mpi.c src/grid/test_mpi.h
+src_gpu_test_comm_mpi_CPPFLAGS = $(AM_CPPFLAGS) $(SHIM_CPPFLAGS)
+src_gpu_test_comm_mpi_LDADD = src/gpu/libgpu_shim.a $(HYMN_TEST_LIBS) -lstdc++
 
 hymn_unit_tests += src/gpu/test_kit
 src_gpu_test_kit_SOURCES = src/gpu/test_kit.c src/cpu/test_op.h

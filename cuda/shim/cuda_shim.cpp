@@ -9,6 +9,7 @@
 //                  blocks (kernels must use HYMN_SHARED, not plain __shared__;
 //                  at most some 8000 threads in the grid)
 // HYMN_SHIM_TRACE  1: one line for each launch
+// HYMN_SHIM_GPUS   number of GPUs that a process sees (1)
 // HYMN_SHIM_PATIENCE  seconds after which a stream that does not move ends the
 //                  process (100)
 #include "include/cuda_runtime.h"
@@ -420,6 +421,7 @@ using namespace shim;
 extern "C" {
 void shim_post(cudaStream_t s, int (*poll)(void *), void *arg) { post_item(str(s), [=] { return poll(arg) != 0; }); }
 void shim_progress(void) { advance_all(); }
+void shim_lazy(int on) { cudaDeviceSynchronize(); Lazy = on != 0; }
 void shim_on_stuck(void (*tell)(void)) { Tell = tell; }
 }
 
@@ -479,9 +481,10 @@ cudaError_t cudaStreamWaitEvent(cudaStream_t s, cudaEvent_t e, unsigned)
 }
 cudaError_t cudaLaunchHostFunc(cudaStream_t s, cudaHostFn_t fn, void *arg) { post(str(s), [=] { fn(arg); }); return cudaSuccess; }
 cudaError_t cudaFuncSetAttribute(const void *, cudaFuncAttribute, int v) { return v <= 227 << 10 ? cudaSuccess : fail(cudaErrorInvalidValue); }
-cudaError_t cudaGetDeviceCount(int *n) { *n = 1; return cudaSuccess; }
-cudaError_t cudaSetDevice(int d) { return d ? fail(cudaErrorInvalidDevice) : cudaSuccess; }
-cudaError_t cudaGetDevice(int *d) { *d = 0; return cudaSuccess; }
+cudaError_t cudaGetDeviceCount(int *n) { const char *e = getenv("HYMN_SHIM_GPUS"); *n = e ? atoi(e) : 1; return cudaSuccess; }
+static int Device = 0;
+cudaError_t cudaSetDevice(int d) { int n; cudaGetDeviceCount(&n); if (d < 0 || d >= n) return fail(cudaErrorInvalidDevice); Device = d; return cudaSuccess; }
+cudaError_t cudaGetDevice(int *d) { *d = Device; return cudaSuccess; }
 cudaError_t cudaGetLastError(void) { cudaError_t e = Err; Err = cudaSuccess; return e; }
 cudaError_t cudaPeekAtLastError(void) { return Err; }
 const char *cudaGetErrorName(cudaError_t e) { return e == cudaSuccess ? "cudaSuccess" : e == cudaErrorInvalidConfiguration ? "cudaErrorInvalidConfiguration" : e == cudaErrorMemoryAllocation ? "cudaErrorMemoryAllocation" : "cudaErrorInvalidValue"; }
@@ -505,7 +508,7 @@ cudaError_t cudaDriverGetVersion(int *v) { *v = CUDART_VERSION; return cudaSucce
 cudaError_t cudaRuntimeGetVersion(int *v) { *v = CUDART_VERSION; return cudaSuccess; }
 cudaError_t cudaMemcpy2D(void *d, size_t dp, const void *s, size_t sp, size_t w, size_t h, cudaMemcpyKind k) { cudaError_t e = cudaMemcpy2DAsync(d, dp, s, sp, w, h, k, 0); drain(&Default); return e; }
 cudaError_t cudaMemset2DAsync(void *d, size_t p, int v, size_t w, size_t h, cudaStream_t st) { post(str(st), [=] { for (size_t r = 0; r < h; r++) memset((char *)d + r * p, v, w); }); return cudaSuccess; }
-cudaError_t cudaGetDeviceProperties(cudaDeviceProp *p, int) { memset(p, 0, sizeof *p); strcpy(p->name, "CPU"); p->major = 9; p->totalGlobalMem = (size_t)16 << 30; p->multiProcessorCount = 132; p->warpSize = 32; p->maxThreadsPerBlock = 1024; p->sharedMemPerBlock = 48 << 10; p->sharedMemPerBlockOptin = 227 << 10; return cudaSuccess; }
+cudaError_t cudaGetDeviceProperties(cudaDeviceProp *p, int d) { memset(p, 0, sizeof *p); p->uuid.bytes[0] = (char)(d + 1); strcpy(p->name, "CPU"); p->major = 9; p->totalGlobalMem = (size_t)16 << 30; p->multiProcessorCount = 132; p->warpSize = 32; p->maxThreadsPerBlock = 1024; p->sharedMemPerBlock = 48 << 10; p->sharedMemPerBlockOptin = 227 << 10; return cudaSuccess; }
 }
 extern "C" {
 cudaError_t cudaStreamBeginCapture(cudaStream_t s, cudaStreamCaptureMode)

@@ -17,6 +17,9 @@ void shim_post(cudaStream_t s, int (*poll)(void *), void *arg);
 /** Let every stream go on as far as it can now. */
 void shim_progress(void);
 
+/** As HYMN_SHIM_LAZY: streams run nothing until somebody waits for them. */
+void shim_lazy(int on);
+
 /** Called before the process ends because a stream that somebody waits for has
  *  not moved for HYMN_SHIM_PATIENCE seconds (100): say on stderr what is being
  *  waited for. */

@@ -4,6 +4,7 @@
 #include "gpu/gpu_blas.h"
 #include "cuda/probe.h"
 #include "base/err.h"
+#include "base/mem.h"
 #include "base/version.h"
 #include "gpu/gpu_comm.h"
 #include "gpu/gpu_module.h"
@@ -83,8 +84,19 @@ check_kernels(const struct cudaDeviceProp *p)
                  HY_CUDA_ARCH, p->major, p->minor);
 }
 
+/* Messages wait on the GPU, in streams of their own, for other ranks. None may
+ * share a queue with what the others wait for; and where stages wait for each
+ * other, no kernel may still have to be loaded, which waits for the GPU. */
+static void
+set_environment(const hy_grid *grid)
+{
+  setenv("CUDA_DEVICE_MAX_CONNECTIONS", "32", 0);
+  if (grid->pp.size > 1)
+    setenv("CUDA_MODULE_LOADING", "EAGER", 0);
+}
+
 static int
-open_gpu(int local_rank)
+open_gpu(int local_rank, cudaUUID_t *uuid)
 {
   struct cudaDeviceProp p;
   cudaError_t e = cudaGetDeviceCount(&dev.n_here);
@@ -101,6 +113,7 @@ open_gpu(int local_rank)
     return hy_fail(HY_ERES, "job.device='cuda': GPU %d cannot be used: %s",
                    dev.id, cudaGetErrorString(e));
   snprintf(dev.name, sizeof dev.name, "%s", p.name);
+  *uuid = p.uuid;
   if (p.major < 8)
     return hy_fail(HY_ERES,
                    "job.device='cuda': GPU %d (%s) has architecture %d.%d; "
@@ -109,30 +122,41 @@ open_gpu(int local_rank)
   return check_kernels(&p);
 }
 
-/* Ranks of this node, and which of them this one is. */
-static void
-node_of(const hy_grid *grid, int *rank, int *size)
+/* Ranks of this node that have the same GPU: launchers may show each rank
+ * another one as the first. */
+static int
+count_sharers(MPI_Comm node, int size, const cudaUUID_t *mine)
 {
-  MPI_Comm node;
+  cudaUUID_t *all = hy_calloc((size_t)size, sizeof *all);
+  int n = 0;
 
-  MPI_Comm_split_type(grid->world.mpi, MPI_COMM_TYPE_SHARED, grid->world.rank,
-                      MPI_INFO_NULL, &node);
-  MPI_Comm_rank(node, rank);
-  MPI_Comm_size(node, size);
-  MPI_Comm_free(&node);
+  MPI_Allgather(mine, sizeof *mine, MPI_BYTE, all, sizeof *mine, MPI_BYTE,
+                node);
+  for (int r = 0; r < size; r++)
+    n += !memcmp(&all[r], mine, sizeof *mine);
+  free(all);
+  return n;
 }
 
 static int
 gpu_open(hy_grid *grid, hy_fmt act)
 {
+  cudaUUID_t uuid = {{0}};
+  MPI_Comm node;
   int rank, size, err;
 
-  node_of(grid, &rank, &size);
-  err = hy_agree(&grid->world, open_gpu(rank));
+  set_environment(grid);
+  MPI_Comm_split_type(grid->world.mpi, MPI_COMM_TYPE_SHARED, grid->world.rank,
+                      MPI_INFO_NULL, &node);
+  MPI_Comm_rank(node, &rank);
+  MPI_Comm_size(node, &size);
+  err = hy_agree(&grid->world, open_gpu(rank, &uuid));
+  if (!err)
+    dev.sharers = count_sharers(node, size, &uuid);
+  MPI_Comm_free(&node);
   if (err)
     return err;
   dev.meter = grid->meter;
-  dev.sharers = size / dev.n_here + (rank % dev.n_here < size % dev.n_here);
   grid->backend = act == HY_BF16 ? &gpu_backend_bf16 : &gpu_backend_fp32;
   gpu_blas_open();
   return gpu_comm_open(grid, dev.sharers == 1);

@@ -1,5 +1,6 @@
 /* gpu_mem.c: memory of the GPU. */
 #include "gpu/gpu.h"
+#include "gpu/gpu_comm.h"
 #include "gpu/gpu_load.h"
 #include "gpu/gpu_space.h"
 
@@ -110,7 +111,9 @@ copy_rows(void *to, size_t to_step, const void *from, size_t from_step,
 static void
 wait_all(void)
 {
+  gpu_comm_enter();
   gpu_check(cudaStreamSynchronize(gpu_stream()), "waiting");
+  gpu_comm_leave();
 }
 
 static void

@@ -34,37 +34,55 @@ next_request(hy_pending *p)
 }
 
 /* Both ends cut at the same places, and MPI keeps the order of messages. */
-static void
-send_start(hy_pending *p, const hy_comm *comm, const void *data, size_t n,
-           int to)
+void
+hy_mpi_send_start(hy_pending *p, const hy_comm *comm, const void *data,
+                  size_t n, int to)
 {
   const char *from = data;
 
-  p->comm = comm;
-  if (comm->coll) {
-    if (n > 0)
-      comm->coll->send(p, comm, data, n, to);
-    return;
-  }
   for (size_t at = 0; at < n; at += HY_PIECE)
     MPI_Isend(from + at, (int)(n - at < HY_PIECE ? n - at : HY_PIECE), MPI_BYTE,
               to, TAG, comm->mpi, next_request(p));
 }
 
-static void
-recv_start(hy_pending *p, const hy_comm *comm, void *data, size_t n, int from)
+void
+hy_mpi_recv_start(hy_pending *p, const hy_comm *comm, void *data, size_t n,
+                  int from)
 {
   char *to = data;
 
-  p->comm = comm;
-  if (comm->coll) {
-    if (n > 0)
-      comm->coll->recv(p, comm, data, n, from);
-    return;
-  }
   for (size_t at = 0; at < n; at += HY_PIECE)
     MPI_Irecv(to + at, (int)(n - at < HY_PIECE ? n - at : HY_PIECE), MPI_BYTE,
               from, TAG, comm->mpi, next_request(p));
+}
+
+void
+hy_mpi_wait(hy_pending *p)
+{
+  if (p->n > 0)
+    MPI_Waitall(p->n, p->req, MPI_STATUSES_IGNORE);
+  p->n = 0;
+}
+
+static void
+send_start(hy_pending *p, const hy_comm *comm, const void *data, size_t n,
+           int to)
+{
+  p->comm = comm;
+  if (!comm->coll)
+    hy_mpi_send_start(p, comm, data, n, to);
+  else if (n > 0)
+    comm->coll->send(p, comm, data, n, to);
+}
+
+static void
+recv_start(hy_pending *p, const hy_comm *comm, void *data, size_t n, int from)
+{
+  p->comm = comm;
+  if (!comm->coll)
+    hy_mpi_recv_start(p, comm, data, n, from);
+  else if (n > 0)
+    comm->coll->recv(p, comm, data, n, from);
 }
 
 /* Nobody to talk to: calls only count. */
@@ -116,9 +134,8 @@ wait_all(hy_pending *p)
 {
   if (p->flight)
     p->comm->coll->wait(p);
-  else if (p->n > 0)
-    MPI_Waitall(p->n, p->req, MPI_STATUSES_IGNORE);
-  p->n = 0;
+  else
+    hy_mpi_wait(p);
 }
 
 void

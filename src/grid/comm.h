@@ -68,7 +68,6 @@ typedef struct {
  * this. */
 struct hy_coll {
   const char *name;
-  int host_waits; /* wait, or end, keeps the host until data have moved */
   /* Around messages that may wait for each other: none has to leave before
    * the outermost end. They read and write memory as the backend leaves it
    * with what it was asked for before that end. */
@@ -87,6 +86,14 @@ struct hy_coll {
   void (*sum)(void *out, const void *part, hy_fmt fmt, int64_t n, int n_part,
               int more);
 };
+
+/** For bodies of hy_coll: messages of MPI from and to memory that it reads, and
+ *  their wait, which leaves p->flight alone. */
+void hy_mpi_send_start(hy_pending *p, const hy_comm *comm, const void *data,
+                       size_t n, int to);
+void hy_mpi_recv_start(hy_pending *p, const hy_comm *comm, void *data, size_t n,
+                       int from);
+void hy_mpi_wait(hy_pending *p);
 
 /** Wrap an MPI communicator (not duplicated, not freed by hymn). */
 hy_comm hy_comm_of(MPI_Comm mpi);

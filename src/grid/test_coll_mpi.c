@@ -100,7 +100,6 @@ held_sum(void *out, const void *part, hy_fmt fmt, int64_t n, int n_part,
 }
 
 static const hy_coll held_coll = {.name = "held",
-                                  .host_waits = 1,
                                   .begin = held_begin,
                                   .end = held_end,
                                   .send = held_send,

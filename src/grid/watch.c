@@ -87,6 +87,18 @@ look_for_dead(hy_watcher *w, int all)
   end_run(text);
 }
 
+/* What moves data of the backend has failed; nobody may be waiting for it on
+ * the host. */
+static void
+look_for_fault(hy_watcher *w)
+{
+  const char *(*fault)(void) = w->meter ? w->meter->fault : NULL;
+  const char *text = fault ? fault() : NULL;
+
+  if (text && hy_node_speak(&w->node))
+    end_run(text);
+}
+
 /* Default action: the program ends as one that knows no signals. */
 static void
 die_of(hy_watcher *w, int sig)
@@ -207,6 +219,7 @@ watch(void *arg)
     else if (now > w->quiet)
       look_for_dead(w, 0);
     look_for_stall(w);
+    look_for_fault(w);
   }
   return NULL;
 }
