@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 static _Noreturn void
@@ -114,6 +115,15 @@ hy_buf_printf(hy_buf *b, const char *fmt, ...)
   vsnprintf(b->data + b->len, (size_t)n + 1, fmt, ap);
   va_end(ap);
   b->len += (size_t)n;
+}
+
+size_t
+hy_mem_peak(void)
+{
+  struct rusage u;
+
+  getrusage(RUSAGE_SELF, &u);
+  return (size_t)u.ru_maxrss << 10;
 }
 
 size_t

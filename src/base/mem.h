@@ -57,6 +57,9 @@ typedef struct {
 
 #define HY_ALIGN 64 /* bytes: one cache line, one AVX-512 vector */
 
+/** Most bytes of memory this process has had so far. */
+size_t hy_mem_peak(void);
+
 /** Bytes of memory of this machine. */
 size_t hy_mem_physical(void);
 

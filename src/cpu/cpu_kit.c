@@ -68,7 +68,8 @@ const hy_mem cpu_mem = {.get = get,
                         .load = copy,
                         .read = copy,
                         .wait = nothing,
-                        .room = room};
+                        .room = room,
+                        .used = hy_mem_peak};
 
 /* ---- arrays: every number is fp32 --------------------------------------- */
 

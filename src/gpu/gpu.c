@@ -21,6 +21,7 @@ static struct {
   cudaStream_t stream;
   int id, sharers; /* number on this node; ranks that compute on it */
   int n_here;      /* GPUs that this rank sees */
+  size_t free;     /* bytes when it was opened */
   const hy_meter *meter;
   const char *op; /* that has run last */
   char name[256];
@@ -36,6 +37,29 @@ int
 gpu_sharers(void)
 {
   return dev.sharers;
+}
+
+static size_t
+free_bytes(void)
+{
+  size_t free = 0, all;
+
+  gpu_check(cudaMemGetInfo(&free, &all), "asking for free memory");
+  return free;
+}
+
+size_t
+gpu_room(void)
+{
+  return free_bytes() / (size_t)(dev.sharers > 0 ? dev.sharers : 1);
+}
+
+size_t
+gpu_used(void)
+{
+  size_t now = free_bytes();
+
+  return dev.free > now ? dev.free - now : 0;
 }
 
 void
@@ -157,6 +181,8 @@ gpu_open(hy_grid *grid, hy_fmt act)
   if (err)
     return err;
   dev.meter = grid->meter;
+  dev.free = free_bytes();
+  hy_agree(&grid->world, HY_OK); /* all have looked before one takes */
   grid->backend = act == HY_BF16 ? &gpu_backend_bf16 : &gpu_backend_fp32;
   gpu_blas_open();
   return gpu_comm_open(grid, dev.sharers == 1);

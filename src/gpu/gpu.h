@@ -13,6 +13,11 @@
 /** The stream in which bodies run. */
 cudaStream_t gpu_stream(void);
 
+/** Bytes that this rank may still get, of a shared GPU its part; bytes of the
+ *  GPU that are taken since it was opened, by all who share it. */
+size_t gpu_room(void);
+size_t gpu_used(void);
+
 /** Ranks that compute on the GPU of this one, itself included. */
 int gpu_sharers(void);
 

@@ -147,4 +147,6 @@ const hy_mem gpu_mem = {.get = get,
                         .load = gpu_load,
                         .read = read_back,
                         .wait = wait_all,
+                        .room = gpu_room,
+                        .used = gpu_used,
                         .space = &gpu_space};

@@ -6,7 +6,6 @@
 #include <math.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/resource.h>
 #include <sys/wait.h>
 
 static const char header[] =
@@ -155,13 +154,4 @@ hy_history_plot(const char *dir, const char *title)
              "gnuplot to get one\n");
   }
   free(name);
-}
-
-double
-hy_mem_peak(void)
-{
-  struct rusage u;
-
-  getrusage(RUSAGE_SELF, &u);
-  return (double)u.ru_maxrss / (1 << 20);
 }

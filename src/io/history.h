@@ -33,7 +33,4 @@ void hy_step_line(const hy_history_row *r, int64_t n_steps, double left);
  *  so when gnuplot is missing or fails. */
 void hy_history_plot(const char *dir, const char *title);
 
-/** Largest memory this process has had, GiB. */
-double hy_mem_peak(void);
-
 #endif

@@ -59,7 +59,7 @@ validate(hy_train *r, double *loss)
 static double
 largest_mem(const hy_train *r)
 {
-  int64_t bytes = (int64_t)(hy_mem_peak() * (1 << 30));
+  int64_t bytes = (int64_t)hy_backend_of(r->grid)->mem->used();
 
   return (double)hy_max_i64(&r->grid->world, bytes) / (1 << 30);
 }
@@ -228,11 +228,13 @@ summary(hy_train *r, double seconds)
   printf("done: %lld steps, %lld tokens, %.1f s\n", (long long)r->step,
          (long long)r->tokens, seconds);
   printf("memory of rank 0: arenas %.1f MiB used of %.1f MiB planned, weights "
-         "and optimizer %.1f MiB, process %.1f MiB of which %.1f MiB before "
+         "and optimizer %.1f MiB, %s %.1f MiB of which %.1f MiB before "
          "the model\n",
          (double)used / (1 << 20), (double)planned / (1 << 20),
-         (double)r->model_bytes / (1 << 20), hy_mem_peak() * 1024,
-         r->base_mem * 1024);
+         (double)r->model_bytes / (1 << 20),
+         hy_backend_of(r->grid)->host_memory ? "process" : "GPU",
+         (double)hy_backend_of(r->grid)->mem->used() / (1 << 20),
+         (double)r->base_mem / (1 << 20));
   if (r->valid)
     printf("validation loss %.4f (first %.4f, lower by %.4f)\n", r->last_valid,
            r->first_valid, r->first_valid - r->last_valid);

@@ -1,4 +1,5 @@
 #include "job/train_meter.h"
+#include "op/backend.h"
 #include "grid/meter.h"
 #include "io/history.h"
 
@@ -52,9 +53,9 @@ hy_step_meter_print_waited(const hy_step_meter *m, const hy_grid *grid)
 }
 
 void
-hy_print_taken(double base, const hy_grid *grid)
+hy_print_taken(size_t base, const hy_grid *grid)
 {
-  double mine = hy_mem_peak() - base, most;
+  double mine = (double)(hy_backend_of(grid)->mem->used() - base), most;
 
   hy_meter_enter(&grid->world, "max");
   MPI_Allreduce(&mine, &most, 1, MPI_DOUBLE, MPI_MAX, grid->world.mpi);
@@ -62,5 +63,5 @@ hy_print_taken(double base, const hy_grid *grid)
   if (grid->world.rank == 0)
     printf("memory taken since the libraries' own: %.1f MiB on rank 0, at most "
            "%.1f MiB on a rank\n",
-           mine * 1024, most * 1024);
+           mine / (1 << 20), most / (1 << 20));
 }

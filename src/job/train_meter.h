@@ -24,7 +24,7 @@ void hy_step_meter_print_sent(const hy_step_meter *m, const hy_grid *grid);
 void hy_step_meter_print_waited(const hy_step_meter *m, const hy_grid *grid);
 
 /** One line on rank 0: what the processes have taken in memory, at their peak,
- *  behind the base (GiB, hy_mem_peak) of the libraries. Collective. */
-void hy_print_taken(double base, const hy_grid *grid);
+ *  behind the base (bytes) of the libraries; on GPUs of theirs. Collective. */
+void hy_print_taken(size_t base, const hy_grid *grid);
 
 #endif

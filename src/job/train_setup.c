@@ -7,6 +7,7 @@
 #include "model/count.h"
 #include "optim/lr.h"
 #include "optim/update.h"
+#include "plan/room.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -115,8 +116,10 @@ make_model(hy_train *r)
   hy_state_bytes b;
   hy_meter meter;
   hy_grid dry;
-  int err =
-      hy_model_new_zero(&r->model, &d->model, r->grid, (int)d->optim.zero);
+  int err = hy_room_check(d, r->grid, r->seq_len, r->n_threads);
+
+  if (!err)
+    err = hy_model_new_zero(&r->model, &d->model, r->grid, (int)d->optim.zero);
 
   if (!err)
     err = hy_model_recompute(&r->model, d->optim.recompute);
@@ -336,7 +339,7 @@ hy_train_setup(hy_train *r, hy_deck *deck, const hy_grid *grid)
   r->deck = deck;
   r->grid = grid;
   r->born = MPI_Wtime();
-  r->base_mem = hy_mem_peak();
+  r->base_mem = hy_backend_of(grid)->mem->used();
   r->n_threads = hy_threads_of(deck, grid);
   err = hy_agree(world, check_deck(deck));
   if (!err)

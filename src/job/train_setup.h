@@ -31,7 +31,8 @@ typedef struct {
   double save_begun, save_copied; /* when; seconds the training stood still */
   double flops_per_token;         /* forward and backward */
   size_t model_bytes;
-  double born, base_mem; /* when setup began; memory before the model */
+  double born;     /* when setup began */
+  size_t base_mem; /* bytes taken before the model */
   double mark, since;    /* time of the last line; tokens since then */
   int64_t mark_step;
   double first_valid, last_valid;

@@ -43,6 +43,8 @@ typedef struct {
   void (*wait)(void);
   /** Bytes that this rank may still get, on a GPU that it shares its part. */
   size_t (*room)(void);
+  /** Bytes that this process has taken at most, as the system sees it. */
+  size_t (*used)(void);
   const hy_space *space; /* of arenas */
 } hy_mem;
 

@@ -2,6 +2,7 @@
 src_libhymn_a_SOURCES += \
   src/plan/estimate.c src/plan/estimate.h \
   src/plan/forecast.c src/plan/forecast.h \
+  src/plan/room.c src/plan/room.h \
   src/plan/machine.c src/plan/machine.h
 
 hymn_unit_tests += src/plan/test_plan
