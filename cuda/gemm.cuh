@@ -72,7 +72,7 @@ gemm_chunk(bf16 *to, const bf16 *from, int n)
 {
   n = n < 0 ? 0 : n > 8 ? 8 : n;
   if (VEC) {
-    __pipeline_memcpy_async(to, from, 16, 16 - 2 * n);
+    cp_async_part(to, from, 2 * n);
   } else {
     union {
       uint16_t u[8];
@@ -101,8 +101,7 @@ gemm_fetch(bf16 *to, gemm_side s, int64_t k)
   if (VEC && rows * cols == GEMM_PANEL) {
 #pragma unroll
     for (int i = 0; i < GEMM_PANEL / 8 / GEMM_THREADS; i++)
-      __pipeline_memcpy_async(at + i * step * width, from + i * step * s.ld,
-                              16);
+      cp_async_16(at + i * step * width, from + i * step * s.ld, true);
     return;
   }
 #pragma unroll

@@ -85,4 +85,16 @@ __device__ static inline void cp_async_16(void *to, const void *from, int real)
                  :: "r"((uint32_t)__cvta_generic_to_shared(to)), "l"(from), "r"(real ? 16 : 0) : "memory");
 #endif
 }
+
+// The same of only the first `bytes` of the 16; the rest is zeros. (With an
+// argument that the compiler does not know, CUDA's own call becomes a switch.)
+__device__ static inline void cp_async_part(void *to, const void *from, int bytes)
+{
+#ifdef HYMN_CUDA_SHIM
+    __pipeline_memcpy_async(to, from, 16, (size_t)(16 - bytes));
+#else
+    asm volatile("cp.async.cg.shared.global [%0], [%1], 16, %2;"
+                 :: "r"((uint32_t)__cvta_generic_to_shared(to)), "l"(from), "r"(bytes) : "memory");
+#endif
+}
 #endif
