@@ -134,6 +134,56 @@ attn_add(const cu_mat &m, int64_t i, float beta, float x)
   attn_put(m, i, beta != 0.0f ? attn_get(m.p, m.bf16, i) * beta + x : x);
 }
 
+/* The same of two neighbours; the address has room for both at once. */
+__device__ static inline void
+attn_add_2(const cu_mat &m, int64_t i, float beta, float x, float y)
+{
+  if (m.bf16) {
+    __nv_bfloat162 *p = (__nv_bfloat162 *)((bf16 *)m.p + i);
+
+    if (beta != 0.0f) {
+      __nv_bfloat162 had = *p;
+
+      x += beta * cu_get(had.x);
+      y += beta * cu_get(had.y);
+    }
+    *p = __floats2bfloat162_rn(x, y);
+  } else {
+    float2 *p = (float2 *)((float *)m.p + i);
+
+    if (beta != 0.0f) {
+      x += beta * p->x;
+      y += beta * p->y;
+    }
+    *p = make_float2(x, y);
+  }
+}
+
+/* Scratch of backward: lse log2(e) and delta (dout . out) of each query, head
+ * after head; then the sums of the parts of the heads. */
+__device__ static inline float2 *
+attn_stat(const cu_attn &a, const cu_attn_grad &g, int64_t head)
+{
+  return (float2 *)g.scratch + head * a.n_tokens;
+}
+
+__device__ static inline float *
+attn_parts(const cu_attn &a, const cu_attn_grad &g)
+{
+  return g.scratch + 2 * a.n_tokens * a.n_heads;
+}
+
+/* Where, before n, the document of row r ends; start: of each row. */
+__device__ static inline int
+attn_doc_end(const int32_t *start, int r, int n)
+{
+  int end = r + 1;
+
+  while (end < n && start[end] == start[r])
+    end++;
+  return end;
+}
+
 /* --- tiles of floats in shared memory, for any format and width ----------
  * A block has B B / 4 threads and tiles of B queries and B keys, rows of d | 1
  * floats. A thread has the scores (y, x), (y, x + B/2), (y + B/2, x), (y +

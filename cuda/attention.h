@@ -32,7 +32,7 @@ typedef struct {
   cu_mat dout; /* as out */
   cu_mat dq, dk, dv;
   float beta[3];
-  void *scratch; /* as cu_attn_scratch says */
+  float *scratch; /* as many as cu_attn_scratch says */
 } cu_attn_grad;
 
 /** out and lse of the queries over the keys that they see (with segments: those

@@ -32,16 +32,16 @@ attn_bwd_shared(int d, int n)
 
 template <int B>
 __device__ static inline void
-attn_bwd_rows(const cu_attn &a, const attn_tile &t, const float *delta,
+attn_bwd_rows(const cu_attn &a, const cu_attn_grad &g, const attn_tile &t,
               const attn_bwd_work<B> &w)
 {
   for (int r = threadIdx.x; r < B; r += blockDim.x) {
-    int64_t at = attn_token(t, r), h = attn_head(t, r);
+    float2 f = r < t.n ? attn_stat(a, g, t.head0)[t.row0 + r]
+                       : make_float2(0.0f, 0.0f);
 
     attn_range(a, t, r, w.lo[r], w.hi[r]);
-    w.lse[r] =
-        r < t.n ? ATTN_LOG2E * ((float *)a.lse.p)[at * a.lse.ld + h] : 0.0f;
-    w.delta[r] = r < t.n ? delta[at * a.n_heads + h] : 0.0f;
+    w.lse[r] = f.x;
+    w.delta[r] = f.y;
   }
 }
 
@@ -91,7 +91,7 @@ attn_bwd_q_any(cu_attn a, cu_attn_grad g)
 
   attn_load_rows<B>(q, a.q, t, a.d, scale * ATTN_LOG2E);
   attn_load_rows<B>(dout, g.dout, t, a.d, 1.0f);
-  attn_bwd_rows<B>(a, t, (const float *)g.scratch, w);
+  attn_bwd_rows<B>(a, g, t, w);
   for (int i = threadIdx.x; i < n; i += blockDim.x)
     acc[i] = 0.0f;
   __syncthreads();
@@ -148,7 +148,7 @@ attn_bwd_kv_any(cu_attn a, cu_attn_grad g)
 
       attn_load_rows<B>(q, a.q, t, a.d, scale * ATTN_LOG2E);
       attn_load_rows<B>(dout, g.dout, t, a.d, 1.0f);
-      attn_bwd_rows<B>(a, t, (const float *)g.scratch, w);
+      attn_bwd_rows<B>(a, g, t, w);
       __syncthreads();
       attn_bwd_scores<B>(w, q, dout, k, v, a.d, (int)u);
       __syncthreads();

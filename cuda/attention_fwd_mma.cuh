@@ -312,17 +312,6 @@ fwd_out(const cu_attn &a, const attn_tile &t, const fwd_state<D> &st, int r0,
     }
 }
 
-/* Where the document of row r ends in the tile. */
-__device__ static inline int
-fwd_doc_end(const int *lo, int r, int n)
-{
-  int end = r + 1;
-
-  while (end < n && lo[end] == lo[r])
-    end++;
-  return end;
-}
-
 /* A weight of 0 times a NaN is a NaN: if rows of several documents have found
  * one, each document runs alone, on its own keys. */
 template <int D>
@@ -354,12 +343,12 @@ __launch_bounds__(fwd_shape<D>::THREADS, fwd_shape<D>::BLOCKS)
     bad = fwd_finish<D>(st, t);
     if (whole && w.lo[0] != w.lo[t.n - 1] && __syncthreads_or(bad)) {
       whole = 0;
-      r1 = fwd_doc_end(w.lo, 0, t.n);
+      r1 = attn_doc_end(w.lo, 0, t.n);
       continue;
     }
     fwd_out<D>(a, t, st, r0, r1, scale * ATTN_LN2);
     r0 = r1;
-    r1 = r0 < t.n ? fwd_doc_end(w.lo, r0, t.n) : r0;
+    r1 = r0 < t.n ? attn_doc_end(w.lo, r0, t.n) : r0;
   }
 }
 

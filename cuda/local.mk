@@ -44,7 +44,7 @@ CU_FILES_H = cuda/cu.h cuda/launch.h cuda/probe.h cuda/ptx.h cuda/sizes.h \
   cuda/pointwise.cuh \
   cuda/attention.h cuda/attention.cuh cuda/attention_fwd.cuh \
   cuda/attention_mma.cuh cuda/attention_fwd_mma.cuh \
-  cuda/attention_bwd.cuh
+  cuda/attention_bwd.cuh cuda/attention_bwd_mma.cuh
 CU_NORM_H = \
   cuda/math.cuh \
   cuda/row.cuh \

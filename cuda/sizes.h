@@ -8,8 +8,30 @@
 /* Tokens of a chunk of the scan. */
 enum { CU_SSD_CHUNK = 128 };
 
-/* Widest head of attention. */
-enum { CU_ATTN_MAX_D = 512 };
+/* Attention: its widest head; and of its backward, how many query heads a block
+ * sums up, so how many parts the `each` query heads of a key head make, and the
+ * floats of scratch: two of each query and head, then the parts. */
+enum { CU_ATTN_MAX_D = 512, CU_ATTN_SUM = 4 };
+
+static inline int
+cu_attn_parts(int each)
+{
+  int n = CU_ATTN_SUM;
+
+  while (each % n != 0)
+    n--;
+  return each / n;
+}
+
+static inline long long
+cu_attn_scratch(long long n_tokens, long long n_keys, int n_heads, int n_kv,
+                int d)
+{
+  int parts = cu_attn_parts(n_heads / n_kv);
+
+  return 2 * n_tokens * n_heads +
+         (parts > 1 ? 2 * parts * n_keys * n_kv * d : 0);
+}
 
 /* Tokens that one thread of the convolution's backward pass takes: few partial
  * sums, but threads enough to fill a GPU. */

@@ -2,13 +2,16 @@
 #include "gpu/gpu_plan.h"
 #include "cuda/sizes.h"
 
-/* Backward: delta of each query and head. */
 static size_t
 scratch(const hy_rec *r, int backward)
 {
+  int64_t heads = r->attr.n_heads, kv = r->attr.n_kv_heads;
+
   if (!backward)
     return 0;
-  return sizeof(float) * (size_t)(r->in[0]->dim[0] * r->attr.n_heads);
+  return sizeof(float) *
+         (size_t)cu_attn_scratch(r->in[0]->dim[0], r->in[1]->dim[0], (int)heads,
+                                 (int)kv, (int)(hy_cols(r->in[1]) / kv));
 }
 
 size_t
