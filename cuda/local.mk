@@ -85,6 +85,7 @@ GPU_FILES = \
   src/gpu/gpu_kit.c src/gpu/gpu_load.c src/gpu/gpu_load.h \
   src/gpu/gpu_space.c src/gpu/gpu_space.h \
   src/gpu/gpu_travel.c \
+  src/gpu/gpu_lane.c src/gpu/gpu_lane.h \
   src/gpu/gpu_optim.c src/gpu/gpu_optim.h \
   src/gpu/gpu_pointwise.c \
   src/gpu/gpu_norm.c \

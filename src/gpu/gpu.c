@@ -7,6 +7,7 @@
 #include "base/mem.h"
 #include "base/version.h"
 #include "gpu/gpu_comm.h"
+#include "gpu/gpu_lane.h"
 #include "gpu/gpu_module.h"
 
 #include <stdlib.h>
@@ -194,6 +195,7 @@ gpu_close(hy_grid *grid)
   gpu_comm_close(grid);
   gpu_blas_close();
   gpu_mem_end();
+  gpu_lane_close();
   cudaStreamDestroy(dev.stream);
   dev.stream = NULL;
   dev.meter = NULL;

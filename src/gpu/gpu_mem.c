@@ -1,6 +1,7 @@
 /* gpu_mem.c: memory of the GPU. */
 #include "gpu/gpu.h"
 #include "gpu/gpu_comm.h"
+#include "gpu/gpu_lane.h"
 #include "gpu/gpu_load.h"
 #include "gpu/gpu_space.h"
 
@@ -146,7 +147,10 @@ const hy_mem gpu_mem = {.get = get,
                         .copy_rows = copy_rows,
                         .load = gpu_load,
                         .read = read_back,
-                        .wait = wait_all,
+                        .wait = gpu_wait,
+                        .load_start = gpu_load_start,
+                        .read_start = gpu_read_start,
+                        .follow = gpu_follow,
                         .room = gpu_room,
                         .used = gpu_used,
                         .space = &gpu_space};

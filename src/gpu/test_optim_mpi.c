@@ -5,6 +5,7 @@
  * shim. */
 #include "cpu/cpu_kit.h"
 #include "gpu/gpu.h"
+#include "gpu/gpu_comm.h"
 #include "base/err.h"
 #include "base/file.h"
 #include "base/rng.h"
@@ -19,6 +20,7 @@
 #include <unistd.h>
 
 static hy_comm world;
+static hy_grid here, there; /* the same ranks, for the CPU and for a GPU */
 
 /* ---- runs -----------------------------------------------------------------
  */
@@ -232,11 +234,10 @@ typedef struct {
 } rig;
 
 static void
-open_rig(rig *r, const hy_backend *be, const hy_grid *grid, const hy_cfg *cfg,
-         int how)
+open_rig(rig *r, const hy_backend *be, const hy_cfg *cfg, int how)
 {
   memset(r, 0, sizeof *r);
-  r->grid = *grid;
+  r->grid = be ? there : here;
   r->grid.backend = be;
   assert_int_equal(hy_model_new_zero(&r->m, cfg, &r->grid, how), 0);
   hy_store_new(&r->store, &r->m.params, &r->grid, 0);
@@ -452,7 +453,7 @@ through_file(rig *a, const hy_backend *be, int how)
     MPI_Barrier(world.mpi);
   }
   assert_string_equal(hash[0], hash[1]);
-  open_rig(&b, be, &a->grid, a->m.cfg, how);
+  open_rig(&b, be, a->m.cfg, how);
   assert_int_equal(
       hy_ckpt_read(&b.m.params, b.opt.m, b.opt.v, NULL, path, &b.grid), 0);
   for (int part = 0; part < HY_PART_G; part++)
@@ -472,26 +473,31 @@ through_file(rig *a, const hy_backend *be, int how)
 }
 
 static void
-check_model(const hy_grid *grid)
+check_model(void)
 {
   static const hy_backend *const be[] = {&gpu_backend_fp32, &gpu_backend_bf16};
+  static const int how[] = {1, 3, HY_OFFLOAD, HY_OFFLOAD | 1, HY_OFFLOAD | 3};
+  enum { N_HOW = sizeof how / sizeof *how };
   hy_cfg cfg;
   rig cpu, first, r;
 
   tiny_cfg(&cfg, "ME*-/-");
-  open_rig(&cpu, NULL, grid, &cfg, 0);
+  open_rig(&cpu, NULL, &cfg, 0);
   run(&cpu);
   for (int k = 0; k < 2; k++) {
-    open_rig(&first, be[k], grid, &cfg, 0);
+    open_rig(&first, be[k], &cfg, 0);
     run(&first);
     same(&first, &cpu, 1e-5);
-    for (int zero = 1; zero <= 3; zero += 2) {
-      open_rig(&r, be[k], grid, &cfg, zero);
-      assert_int_equal(r.m.params.zero, grid->dp_cp.size > 1 ? zero : 0);
+    for (int h = 0; h < N_HOW; h++) {
+      open_rig(&r, be[k], &cfg, how[h]);
+      assert_int_equal(r.m.params.zero, here.dp_cp.size > 1 ? how[h] % 4 : 0);
+      assert_int_equal(r.m.params.offload, how[h] >= HY_OFFLOAD);
       run(&r);
-      same(&r, &first, 1e-6);
-      through_file(&r, k ? &gpu_backend_fp32 : NULL, zero ^ 2);
+      same(&r, &first, 0);
+      if (k)
+        through_file(&r, h % 2 ? &gpu_backend_fp32 : NULL, how[N_HOW - 1 - h]);
       close_rig(&r);
+      test_release();
     }
     close_rig(&first);
   }
@@ -500,21 +506,27 @@ check_model(const hy_grid *grid)
 }
 
 static void
+on_grid(int ep)
+{
+  hy_deck_grid d = {.tp = 1, .ep = ep, .cp = 1, .pp = 1};
+
+  assert_int_equal(hy_grid_new(&here, MPI_COMM_WORLD, &d), 0);
+  assert_int_equal(hy_grid_new(&there, MPI_COMM_WORLD, &d), 0);
+  there.backend = &gpu_backend_fp32;
+  assert_int_equal(gpu_comm_open(&there, 0), 0);
+  check_model();
+  gpu_comm_close(&there);
+  hy_grid_free(&there);
+  hy_grid_free(&here);
+}
+
+static void
 test_model(void **state)
 {
-  hy_deck_grid d = {.tp = 1, .ep = 1, .cp = 1, .pp = 1};
-  hy_grid g;
-
   (void)state;
-  assert_int_equal(hy_grid_new(&g, MPI_COMM_WORLD, &d), 0);
-  check_model(&g);
-  hy_grid_free(&g);
-  if (world.size % 2)
-    return;
-  d.ep = 2;
-  assert_int_equal(hy_grid_new(&g, MPI_COMM_WORLD, &d), 0);
-  check_model(&g);
-  hy_grid_free(&g);
+  on_grid(1);
+  if (world.size % 2 == 0)
+    on_grid(2);
 }
 
 int

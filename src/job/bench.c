@@ -308,7 +308,8 @@ bench_run(hy_deck *d, const hy_grid *grid)
   int err = hy_agree(&grid->world, check_deck(d, grid));
 
   if (!err)
-    err = hy_agree(&grid->world, hy_model_new(&model, &d->model, grid, 1));
+    err = hy_agree(&grid->world, hy_model_new_zero(&model, &d->model, grid,
+                                                   hy_params_how(&d->optim)));
   if (!err)
     err = hy_model_recompute(&model, d->optim.recompute);
   if (err) {

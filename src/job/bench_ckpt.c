@@ -146,7 +146,7 @@ bench_ckpt_run(hy_deck *d, const hy_grid *grid)
   if (!err && grid->world.rank == 0)
     err = hy_make_dirs(d->job.dir);
   if (!err)
-    err = hy_model_new_zero(&m, &d->model, grid, (int)d->optim.zero);
+    err = hy_model_new_zero(&m, &d->model, grid, hy_params_how(&d->optim));
   if (!err)
     err = hy_adamw_new(&a, &m.params);
   err = hy_agree(&grid->world, err);

@@ -113,7 +113,7 @@ run_file(hy_deck *d, const hy_grid *grid, const hy_case *c, int file,
                    hy_model_new_zero(&model, &d->model, grid,
                                      strcmp(kind_of(c, expected), "train")
                                          ? 0 /* layers run without a trainer */
-                                         : (int)d->optim.zero));
+                                         : hy_params_how(&d->optim)));
   if (!err)
     err = hy_model_recompute(&model, d->optim.recompute);
   if (!err)

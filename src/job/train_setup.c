@@ -119,7 +119,8 @@ make_model(hy_train *r)
   int err = hy_room_check(d, r->grid, r->seq_len, r->n_threads);
 
   if (!err)
-    err = hy_model_new_zero(&r->model, &d->model, r->grid, (int)d->optim.zero);
+    err = hy_model_new_zero(&r->model, &d->model, r->grid,
+                            hy_params_how(&d->optim));
 
   if (!err)
     err = hy_model_recompute(&r->model, d->optim.recompute);

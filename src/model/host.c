@@ -11,6 +11,8 @@ hy_host_begin(hy_host *h, const hy_params *p, const float *m, const float *v)
                           [HY_PART_M] = (float *)(uintptr_t)m,
                           [HY_PART_V] = (float *)(uintptr_t)v,
                           [HY_PART_G] = p->g}};
+  if (p->offload)
+    p->be->mem->wait(); /* an update may still be on its way to the host */
 }
 
 void

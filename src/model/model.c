@@ -52,35 +52,34 @@ hy_model_plan(hy_model *m, const hy_cfg *cfg, const hy_grid *grid,
 }
 
 static int
-check_zero(int zero)
+check_zero(int how)
 {
-  if (zero != 2)
+  if ((how & ~HY_OFFLOAD) != 2)
     return HY_OK;
   return hy_fail(HY_EDECK, "optim.zero=2: use 1 (moments are shared out) or 3 "
                            "(also gradients and weights)");
 }
 
 int
-hy_model_new_zero(hy_model *m, const hy_cfg *cfg, const hy_grid *grid, int zero)
+hy_model_new_zero(hy_model *m, const hy_cfg *cfg, const hy_grid *grid, int how)
 {
-  int err = check_zero(zero);
+  int err = check_zero(how);
 
   *m = (hy_model){0};
   if (err)
     return err;
-  return model_new(m, cfg, grid, hy_params_new_zero, zero);
+  return model_new(m, cfg, grid, hy_params_new_zero, how);
 }
 
 int
-hy_model_plan_zero(hy_model *m, const hy_cfg *cfg, const hy_grid *grid,
-                   int zero)
+hy_model_plan_zero(hy_model *m, const hy_cfg *cfg, const hy_grid *grid, int how)
 {
-  int err = check_zero(zero);
+  int err = check_zero(how);
 
   *m = (hy_model){0};
   if (err)
     return err;
-  return model_new(m, cfg, grid, hy_params_plan_zero, zero);
+  return model_new(m, cfg, grid, hy_params_plan_zero, how);
 }
 
 void
@@ -213,8 +212,7 @@ predict_depth(hy_ctx *c, const hy_model *m, int k, hy_tensor *h)
 
 static void
 head_loss(hy_ctx *c, const hy_model *m, hy_tensor *h, const int32_t *target,
-          const float *weight, double factor, const double *over,
-          double *value)
+          const float *weight, double factor, const double *over, double *value)
 {
   int64_t first = m->params.ref[m->plan.head].shard.global[0];
   hy_tensor *z;

@@ -24,15 +24,16 @@ typedef struct {
  *  0, HY_EDECK (architecture or layout), HY_ERES. Not collective. */
 int hy_model_new(hy_model *m, const hy_cfg *cfg, const hy_grid *grid,
                  int with_grad);
-/** With gradients, for optim.zero = zero: 3 keeps own ranges of weights and
- *  gradients only, and is the same as 0 where nothing has replicas. */
+/** With gradients, for optim.zero = how, perhaps | HY_OFFLOAD: 3 keeps own
+ *  ranges of weights and gradients only, and is the same as 0 where nothing has
+ *  replicas. */
 int hy_model_new_zero(hy_model *m, const hy_cfg *cfg, const hy_grid *grid,
-                      int zero);
+                      int how);
 /** Shapes only, for a dry run: no memory for weights. */
 int hy_model_plan(hy_model *m, const hy_cfg *cfg, const hy_grid *grid,
                   int with_grad);
 int hy_model_plan_zero(hy_model *m, const hy_cfg *cfg, const hy_grid *grid,
-                       int zero);
+                       int how);
 void hy_model_free(hy_model *m);
 
 /** Which layers keep only their input: optim.recompute, 'none', 'all' or names

@@ -96,6 +96,13 @@ hy_held hy_params_held_w(const hy_params *p, int i);
  * in memory of the host. Nothing changes where that is the backend's own. */
 enum { HY_OFFLOAD = 16 };
 
+/** That parameter, as &optim says. */
+static inline int
+hy_params_how(const hy_deck_optim *d)
+{
+  return (int)d->zero | (d->offload ? HY_OFFLOAD : 0);
+}
+
 /** Flat arrays for this rank's shards. with_grad: also gradients. grid has to
  *  outlive them. 0 or HY_ERES. Not collective. */
 int hy_params_new(hy_params *p, const hy_plan *plan, const hy_grid *grid,

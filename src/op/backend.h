@@ -18,6 +18,10 @@ typedef struct hy_ctx hy_ctx;
 typedef struct hy_op hy_op;
 typedef struct hy_backend hy_backend;
 
+/* What a backend does side by side, each in its own order: its work, copies
+ * from the host, copies to the host. */
+enum { HY_LANE_WORK, HY_LANE_IN, HY_LANE_OUT, HY_N_LANE };
+
 /* Memory of a backend. */
 typedef struct {
   /** Zeroed memory for the whole run; NULL when there is no room. */
@@ -39,8 +43,16 @@ typedef struct {
   void (*load)(void *to, const void *host, size_t bytes);
   /** To the host; waits until it is there. */
   void (*read)(void *host, const void *from, size_t bytes);
-  /** All that was started has ended. */
+  /** All that was started has ended, in every lane. */
   void (*wait)(void);
+  /** Copies beside the work, in HY_LANE_IN and HY_LANE_OUT, from and to memory
+   *  of get_host, which has to be left alone until they have ended. With
+   *  host_memory NULL, as there is nothing to bring. */
+  void (*load_start)(void *to, const void *host, size_t bytes);
+  void (*read_start)(void *host, const void *from, size_t bytes);
+  /** What lane a is asked for from now on begins when all that lane b was asked
+   *  for so far has ended. */
+  void (*follow)(int a, int b);
   /** Bytes that this rank may still get, on a GPU that it shares its part. */
   size_t (*room)(void);
   /** Bytes that this process has taken at most, as the system sees it. */
@@ -213,7 +225,7 @@ struct hy_backend {
   double (*product_rate)(int n_threads, int repeats);
   double (*copy_rate)(int n_threads, int repeats);
   const char *product_name; /* what that product is: "sgemm" */
-  const hy_record *record; /* NULL: nothing can be recorded */
+  const hy_record *record;  /* NULL: nothing can be recorded */
 };
 
 /** The CPU fp32 reference, and its dry twin. */

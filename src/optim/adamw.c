@@ -64,15 +64,23 @@ run_of(const hy_adamw *a, int i)
   return run;
 }
 
-static hy_runs *
-step_runs(const hy_adamw *a)
+/* What an update walks, all at once or in parts. */
+static int
+step_runs(hy_adamw *a)
 {
   run_list l = {0};
+  int err;
 
   for (int i = 0; i < a->p->n; i++)
     if (a->p->ref[i].group >= 0)
       add(&l, run_of(a, i));
-  return close_list(&l, a->p);
+  if (!a->p->offload) {
+    a->step = close_list(&l, a->p);
+    return HY_OK;
+  }
+  err = hy_offload_new(&a->offload, a->p, a->m, a->v, l.run, l.n);
+  free(l.run);
+  return err;
 }
 
 static hy_runs *
@@ -145,10 +153,9 @@ hy_adamw_new(hy_adamw *a, const hy_params *p)
   a->m = get_moment(p, n);
   a->v = get_moment(p, n);
   if (a->m && a->v) {
-    a->step = step_runs(a);
     a->own = own_runs(p);
     a->held = held_runs(p);
-    return HY_OK;
+    return step_runs(a);
   }
   hy_adamw_free(a);
   return hy_fail(HY_ERES,
@@ -164,6 +171,7 @@ hy_adamw_free(hy_adamw *a)
 
   if (!a->p)
     return;
+  hy_offload_free(&a->offload);
   for (int i = 0; i < 3; i++)
     if (list[i])
       a->p->be->kit->runs_free(list[i]);
@@ -218,5 +226,8 @@ hy_adamw_step(hy_adamw *a, int64_t t, double rate, double norm, int n_threads)
                       .c2 = (float)(1 / (1 - pow(a->beta2, (double)t))),
                       .keep = {1, (float)(1 - rate * a->weight_decay)}};
 
-  a->p->be->kit->adamw(a->step, &k, n_threads);
+  if (a->p->offload)
+    hy_offload_step(&a->offload, &k, n_threads);
+  else
+    a->p->be->kit->adamw(a->step, &k, n_threads);
 }

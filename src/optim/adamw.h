@@ -2,14 +2,15 @@
 #ifndef HYMN_OPTIM_ADAMW_H
 #define HYMN_OPTIM_ADAMW_H
 
-#include "model/params.h"
+#include "optim/offload.h"
 
 typedef struct {
   float *m, *v; /* moments: with zero 0 whole arrays, else own ranges; where
                    the master is */
   double beta1, beta2, eps, weight_decay, clip;
   const hy_params *p;
-  hy_runs *step; /* what an update walks */
+  hy_runs *step; /* what an update walks; NULL with offload */
+  hy_offload offload;
   hy_runs *own;  /* of the gradients, each element of the model on one rank */
   hy_runs *held; /* by spec: of the gradients, the own range of replicas */
 } hy_adamw;

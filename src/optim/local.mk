@@ -3,6 +3,7 @@ src_libhymn_a_SOURCES += \
   src/optim/adamw.c src/optim/adamw.h \
   src/optim/bucket.c src/optim/bucket.h \
   src/optim/lr.c src/optim/lr.h \
+  src/optim/offload.c src/optim/offload.h \
   src/optim/trainer.c src/optim/trainer.h \
   src/optim/update.c src/optim/update.h
 

@@ -120,7 +120,7 @@ forecast_rank(hy_forecast *f, const hy_deck *d, int stage, int cp,
   grid.row_len = d->data.seq_len; /* as a run: the cut depends on it */
   hy_device_plan(&grid, d);
   if (!err)
-    err = hy_model_plan_zero(&m, &d->model, &grid, (int)d->optim.zero);
+    err = hy_model_plan_zero(&m, &d->model, &grid, hy_params_how(&d->optim));
   if (!err)
     err = hy_model_recompute(&m, d->optim.recompute);
   if (err) {
