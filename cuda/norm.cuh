@@ -51,7 +51,7 @@ cu_norm_u(float (&u)[P][V], const cu_norm &a, const T *x, const T *z, int c)
     cu_unpack(gate, pz[i]);
 #pragma unroll
     for (int k = 0; k < V; k++)
-      u[i][k] *= gate[k] * cu_sigmoid(gate[k]);
+      u[i][k] *= gate[k] * cu_sigmoid_as<T>(gate[k]);
   }
 }
 

@@ -45,7 +45,7 @@ cu_norm_open(float (&u)[V], float (&silu)[V], float (&slope)[V],
   cu_unpack(silu, z);
 #pragma unroll
   for (int k = 0; k < V; k++) {
-    float g = cu_sigmoid(silu[k]), v = silu[k] * g;
+    float g = cu_sigmoid_as<T>(silu[k]), v = silu[k] * g;
 
     slope[k] = u[k] * (g + v * (1 - g));
     silu[k] = v;

@@ -10,7 +10,7 @@
 #include <string.h>
 
 enum {
-  RING = 8 << 20,   /* bytes of the ring */
+  RING = 16 << 20,  /* bytes of the ring */
   SMALL = RING / 4, /* the largest load that goes through it */
   N_LOAD = 64,      /* loads under way */
   ALIGN = 256

@@ -95,18 +95,26 @@ test_rows_moved(void **state)
   test_release();
 }
 
-/* The host's memory changes at once after each load; more loads, and more
- * bytes, than can be under way. */
+/* Many small loads, more bytes than can be under way, some that wait. */
+static size_t
+load_size(int i)
+{
+  return i < 200            ? (size_t)(i * i % 5000)
+         : i < 260 || i % 7 ? (size_t)(700000 + 4999 * i)
+                            : (size_t)5 << 20;
+}
+
+/* The host's memory changes at once after each load. */
 static void
 test_load(void **state)
 {
-  enum { N = 300 };
-  size_t most = (size_t)3 << 20, at[N + 1] = {0};
+  enum { N = 280 };
+  size_t most = (size_t)5 << 20, at[N + 1] = {0};
   unsigned char *host, *p, *got;
 
   (void)state;
   for (int i = 0; i < N; i++)
-    at[i + 1] = at[i] + (i % 37 == 5 ? most - (size_t)i : (size_t)(i * i));
+    at[i + 1] = at[i] + load_size(i);
   host = test_alloc(most, 1);
   got = test_alloc(at[N], 1);
   p = mem->get(at[N]);
