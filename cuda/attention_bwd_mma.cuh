@@ -31,13 +31,13 @@ template <int D, int WHAT> struct bwd_shape {
   };
 };
 
-/* What a block knows of its work. */
+/* What a block knows of its work; in shared memory it takes no registers. */
 typedef struct {
   int own0, n_own;  /* its rows */
-  int head, g;      /* the query head under way, the key head */
-  int first, end;   /* rows of the other side that are real in this pass */
-  int full0, full1; /* tiles within: every pair is seen */
+  int head, g;      /* the first query head, the key head */
   int k0, k1;       /* own rows that are real in this pass */
+  int first, end;   /* rows of the other side that are */
+  int full0, full1; /* tiles of those within: every pair is seen */
 } bwd_work;
 
 template <int D, int WHAT> struct bwd_tile {
@@ -303,7 +303,7 @@ bwd_pass(const cu_attn &a, const cu_attn_grad &g, const bwd_work &w,
 
 /* --- results ------------------------------------------------------------- */
 
-/* Of rows r0 .. r1-1: one is not a number. */
+/* One of the own rows has what is not a number. */
 template <int N>
 __device__ static inline int
 bwd_bad(const float (&acc)[N][4], int n_own)
@@ -320,11 +320,11 @@ bwd_bad(const float (&acc)[N][4], int n_own)
          (row + 8 < n_own && sum[1] != sum[1]);
 }
 
-/* Rows k0 .. k1-1 to grad, which begins at the head's column `at`. */
+/* Rows k0 .. k1-1 to grad, from column `at` on. */
 template <int D>
 __device__ static inline void
-bwd_put(const cu_mat &grad, float beta, int64_t at, const bwd_work &w, int d,
-        const float (&acc)[D / 8][4], float scale)
+bwd_put(const cu_mat &grad, float beta, int64_t at, const bwd_work &w, int k0,
+        int k1, int d, const float (&acc)[D / 8][4], float scale)
 {
   int l = threadIdx.x % 32;
 
@@ -333,7 +333,7 @@ bwd_put(const cu_mat &grad, float beta, int64_t at, const bwd_work &w, int d,
     int r = w.own0 + threadIdx.x / 32 * 16 + l / 4 + 8 * half;
     int64_t to = r * grad.ld + at + 2 * (l % 4);
 
-    if (r < w.k0 || r >= w.k1)
+    if (r < k0 || r >= k1)
       continue;
 #pragma unroll
     for (int n = 0; n < D / 8; n++)
@@ -348,12 +348,12 @@ bwd_put(const cu_mat &grad, float beta, int64_t at, const bwd_work &w, int d,
  * the keys, 1: of the values. */
 template <int D>
 __device__ static inline void
-bwd_put_kv(const cu_attn &a, const cu_attn_grad &g, int which, int part,
-           int parts, const bwd_work &w, const float (&acc)[D / 8][4],
-           float scale)
+bwd_put_kv(const cu_attn &a, const cu_attn_grad &g, int which, int parts,
+           const bwd_work &w, const float (&acc)[D / 8][4], float scale)
 {
   cu_mat to = which ? g.dv : g.dk;
   int64_t width = (int64_t)a.n_kv * a.d;
+  int part = (int)blockIdx.y % parts;
 
   if (to.p == NULL)
     return;
@@ -361,206 +361,7 @@ bwd_put_kv(const cu_attn &a, const cu_attn_grad &g, int which, int part,
     to = (cu_mat){attn_parts(a, g) + (2 * part + which) * a.n_keys * width,
                   width, 0};
   bwd_put<D>(to, parts > 1 ? 0.0f : g.beta[1 + which], (int64_t)w.g * a.d, w,
-             a.d, acc, scale);
-}
-
-/* --- kernels ------------------------------------------------------------- */
-
-/* Gradient of the queries. */
-template <int D>
-__global__ void
-__launch_bounds__(bwd_shape<D, BWD_Q>::THREADS, 1)
-    attn_bwd_q_mma(cu_attn a, cu_attn_grad g, float scale)
-{
-  typedef bwd_shape<D, BWD_Q> shape;
-  CU_DYN_SHARED(bf16, at);
-  CU_SHARED(float2, stat, [shape::OWN]);
-  CU_SHARED(int, ranges, [2 * shape::OWN]);
-  bwd_tile<D, BWD_Q> tile(at, stat, ranges);
-  bwd_state<D, BWD_Q> st;
-  attn_tile t =
-      attn_tile_of(a, gridDim.x - 1 - blockIdx.x, (int)blockIdx.y, shape::OWN);
-  bwd_work w;
-  int whole = 1, r0 = 0, r1 = t.n;
-
-  w.own0 = (int)t.row0;
-  w.n_own = t.n;
-  w.head = t.head0;
-  w.g = t.g;
-  w.k0 = w.own0;
-  w.k1 = w.own0 + t.n;
-  for (int r = threadIdx.x; r < shape::OWN; r += shape::THREADS) {
-    attn_range(a, t, r, tile.lo[r], tile.hi[r]);
-    tile.stat[r] =
-        r < t.n ? attn_stat(a, g, w.head)[w.own0 + r] : make_float2(0.0f, 0.0f);
-  }
-  __syncthreads();
-  while (r0 < t.n) {
-    w.first = tile.lo[r0];
-    w.end = tile.hi[r1 - 1];
-    w.full0 = tile.lo[t.n - 1];
-    w.full1 = tile.hi[0];
-    bwd_pass<D, BWD_Q>(a, g, w, tile, st, 1, scale);
-    if (whole && tile.lo[0] != tile.lo[t.n - 1] &&
-        __syncthreads_or(bwd_bad(st.ds, t.n))) {
-      whole = 0;
-      r1 = attn_doc_end(tile.lo, 0, t.n);
-      continue;
-    }
-    w.k0 = w.own0 + r0;
-    w.k1 = w.own0 + r1;
-    bwd_put<D>(g.dq, g.beta[0], (int64_t)w.head * a.d, w, a.d, st.ds,
-               scale * ATTN_LN2);
-    w.k0 = w.own0;
-    w.k1 = w.own0 + t.n;
-    r0 = r1;
-    r1 = r0 < t.n ? attn_doc_end(tile.lo, r0, t.n) : r0;
-  }
-}
-
-/* The queries that see the keys k0 .. k1-1: all of them, or only those of the
- * document of k0. */
-template <int D, int WHAT>
-__device__ static inline void
-bwd_range(const cu_attn &a, bwd_work &w, int whole)
-{
-  w.first = 0;
-  w.end = w.full1 = (int)a.n_tokens;
-  w.full0 = 0;
-  if (a.start == NULL)
-    return;
-  w.first = whole ? w.own0 : w.k0;
-  w.end = bwd_first(a, w.k1);
-  w.full0 = w.k1 - 1;
-  w.full1 = whole ? bwd_first(a, w.own0 + 1) : 0;
-}
-
-/* Gradients of keys and values, of a part of the query heads of their head. */
-template <int D, int WHAT>
-__global__ void
-__launch_bounds__(bwd_shape<D, WHAT>::THREADS, 1)
-    attn_bwd_kv_mma(cu_attn a, cu_attn_grad g, int parts, float scale)
-{
-  typedef bwd_shape<D, WHAT> shape;
-  CU_DYN_SHARED(bf16, at);
-  CU_SHARED(float2, stat, [2 * shape::OTHER]);
-  bwd_tile<D, WHAT> tile(at, stat, NULL);
-  bwd_state<D, WHAT> st;
-  bwd_work w;
-  int n_heads = attn_each(a) / parts, part = (int)blockIdx.y % parts;
-  int end, whole = 1, mixed, bad = 0;
-
-  w.own0 = (int)blockIdx.x * shape::OWN;
-  end = min(w.own0 + (int)shape::OWN, (int)a.n_keys);
-  w.n_own = end - w.own0;
-  w.g = (int)blockIdx.y / parts;
-  w.head = (int)blockIdx.y * n_heads;
-  w.k0 = w.own0;
-  w.k1 = end;
-  mixed = a.start != NULL && a.start[end - 1] > w.own0;
-  while (w.k0 < end) {
-    bwd_range<D, WHAT>(a, w, whole);
-    bwd_pass<D, WHAT>(a, g, w, tile, st, n_heads, scale);
-    if (shape::DS)
-      bad = bwd_bad(st.ds, w.n_own);
-    if (shape::P)
-      bad |= bwd_bad(st.p, w.n_own);
-    if (whole && mixed && __syncthreads_or(bad)) {
-      whole = 0;
-      w.k1 = attn_doc_end(a.start, w.k0, end);
-      continue;
-    }
-    if constexpr (shape::DS)
-      bwd_put_kv<D>(a, g, 0, part, parts, w, st.ds, scale * ATTN_LN2);
-    if constexpr (shape::P)
-      bwd_put_kv<D>(a, g, 1, part, parts, w, st.p, 1.0f);
-    w.k0 = w.k1;
-    w.k1 = w.k0 < end ? attn_doc_end(a.start, w.k0, end) : end;
-  }
-}
-
-/* Gradients of keys (which 0) or values: the parts in their order. */
-__global__ void
-attn_bwd_parts(cu_attn a, cu_attn_grad g, int which, int parts)
-{
-  int64_t width = (int64_t)a.n_kv * a.d, n = a.n_keys * width;
-  int64_t i = 2 * ((int64_t)blockIdx.x * blockDim.x + threadIdx.x);
-  cu_mat to = which ? g.dv : g.dk;
-  float x = 0.0f, y = 0.0f;
-
-  if (i >= n)
-    return;
-  for (int p = 0; p < parts; p++) {
-    float2 f = *(const float2 *)(attn_parts(a, g) + (2 * p + which) * n + i);
-
-    x += f.x;
-    y += f.y;
-  }
-  attn_add_2(to, i / width * to.ld + i % width, g.beta[1 + which], x, y);
-}
-
-/* --- launches ------------------------------------------------------------ */
-
-static inline int
-bwd_fits(const cu_mat &grad)
-{
-  return (uintptr_t)grad.p % 8 == 0 && grad.ld % 2 == 0;
-}
-
-static inline int
-attn_bwd_mma_fits(const cu_attn &a, const cu_attn_grad &g)
-{
-  return attn_mma_fits(a) && mma_fits(g.dout, 0) && bwd_fits(g.dq) &&
-         bwd_fits(g.dk) && bwd_fits(g.dv);
-}
-
-template <int D, int WHAT>
-static void
-attn_bwd_kv_launch(cudaStream_t s, const cu_attn &a, const cu_attn_grad &g)
-{
-  typedef bwd_shape<D, WHAT> shape;
-  int parts = cu_attn_parts(a.n_heads / a.n_kv);
-
-  attn_allow((const void *)attn_bwd_kv_mma<D, WHAT>, shape::SHARED);
-  CU_LAUNCH((attn_bwd_kv_mma<D, WHAT>),
-            dim3(cu_blocks(a.n_keys, shape::OWN), (unsigned)(a.n_kv * parts)),
-            shape::THREADS, shape::SHARED, s, a, g, parts,
-            ATTN_LOG2E / sqrtf((float)a.d));
-}
-
-template <int D>
-static void
-attn_bwd_q_launch(cudaStream_t s, const cu_attn &a, const cu_attn_grad &g)
-{
-  typedef bwd_shape<D, BWD_Q> shape;
-
-  attn_allow((const void *)attn_bwd_q_mma<D>, shape::SHARED);
-  CU_LAUNCH((attn_bwd_q_mma<D>),
-            dim3(cu_blocks(a.n_tokens, shape::OWN), (unsigned)a.n_heads),
-            shape::THREADS, shape::SHARED, s, a, g,
-            ATTN_LOG2E / sqrtf((float)a.d));
-}
-
-template <int D>
-static void
-attn_bwd_mma_launch(cudaStream_t s, const cu_attn &a, const cu_attn_grad &g)
-{
-  int parts = cu_attn_parts(a.n_heads / a.n_kv);
-
-  if (g.dq.p != NULL && a.n_tokens > 0)
-    attn_bwd_q_launch<D>(s, a, g);
-  if ((g.dk.p == NULL && g.dv.p == NULL) || a.n_keys == 0)
-    return;
-  if constexpr (D <= 128) {
-    attn_bwd_kv_launch<D, BWD_KV>(s, a, g);
-  } else { /* the sums of both have no room in the registers */
-    attn_bwd_kv_launch<D, BWD_K>(s, a, g);
-    attn_bwd_kv_launch<D, BWD_V>(s, a, g);
-  }
-  for (int i = 0; i < 2 && parts > 1; i++)
-    if ((i ? g.dv : g.dk).p != NULL)
-      CU_LAUNCH(attn_bwd_parts, cu_blocks(a.n_keys * a.n_kv * a.d, 512), 256, 0,
-                s, a, g, i, parts);
+             w.k0, w.k1, a.d, acc, scale);
 }
 
 #endif
