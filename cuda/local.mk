@@ -94,13 +94,8 @@ GPU_FILES = \
   src/gpu/gpu_attention.c \
   src/gpu/gpu_moe.c \
   src/gpu/gpu_grouped.c \
-  src/gpu/gpu_linear.c src/gpu/gpu_blas.h \
+  src/gpu/gpu_linear.c src/gpu/gpu_blas.c src/gpu/gpu_blas.h \
   src/gpu/gpu_ce.c
-
-# What needs a library of the GPU; the shim has stand-ins (cuda/shim).
-GPU_REAL_FILES = \
-  src/gpu/gpu_blas.c
-EXTRA_DIST += $(GPU_REAL_FILES)
 
 # --- the module for a GPU ------------------------------------------------------
 # Kernels by nvcc, each for all architectures; the host side by the C compiler,
@@ -108,7 +103,7 @@ EXTRA_DIST += $(GPU_REAL_FILES)
 src_gpu_libgpu_cuda_a_SHORTNAME = cuda
 if HAVE_NVCC
 noinst_LIBRARIES += src/gpu/libgpu_cuda.a
-src_gpu_libgpu_cuda_a_SOURCES = $(GPU_FILES) $(GPU_REAL_FILES)
+src_gpu_libgpu_cuda_a_SOURCES = $(GPU_FILES)
 src_gpu_libgpu_cuda_a_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir) $(CUDA_CPPFLAGS) \
   -DHY_CUDA_ARCH='"$(CUDA_ARCH)"'
 src_gpu_libgpu_cuda_a_CFLAGS = $(AM_CFLAGS) -fPIC
@@ -133,13 +128,14 @@ endif
 # --- the same files for the CPU: kernels through the shim ----------------------
 SHIM_H = \
   cuda/shim/device_math.h cuda/shim/stream.h cuda/shim/threads.h \
+  cuda/shim/include/cublasLt.h \
   cuda/shim/include/cuda.h cuda/shim/include/cuda_bf16.h \
   cuda/shim/include/cuda_pipeline.h \
   cuda/shim/include/cuda_runtime.h cuda/shim/include/cuda_runtime_api.h \
   cuda/shim/include/nccl.h cuda/shim/include/vector_types.h
 SHIM_FILES = \
+  cuda/shim/cublaslt.cpp \
   cuda/shim/cuda_shim.cpp \
-  cuda/shim/shim_blas.cpp \
   cuda/shim/shim_vmm.cpp
 EXTRA_DIST += $(SHIM_H) $(SHIM_FILES)
 SHIM_CPPFLAGS = -I$(srcdir) -I$(srcdir)/cuda/shim/include

@@ -1,5 +1,4 @@
-/* gpu_blas.h: products with weights, by cublasLt (gpu_blas.c); through the shim
- * by the BLAS library of the host (cuda/shim/shim_blas.cpp).
+/* gpu_blas.h: products with weights, by cublasLt (in the shim: a stand-in).
  *
  * A fused end is only the sum with what c holds: the products of the model have
  * no bias, and the squared ReLU is none of the library's functions. */
