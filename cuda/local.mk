@@ -86,6 +86,7 @@ GPU_FILES = \
   src/gpu/gpu_space.c src/gpu/gpu_space.h \
   src/gpu/gpu_travel.c \
   src/gpu/gpu_lane.c src/gpu/gpu_lane.h \
+  src/gpu/gpu_fetch.c src/gpu/gpu_fetch.h \
   src/gpu/gpu_optim.c src/gpu/gpu_optim.h \
   src/gpu/gpu_pointwise.c \
   src/gpu/gpu_norm.c \

@@ -46,6 +46,13 @@ copy_rows(void *to, size_t to_step, const void *from, size_t from_step,
     memcpy(out + (size_t)r * to_step, in + (size_t)r * from_step, bytes);
 }
 
+static const void *
+fetch(const void *from, size_t bytes)
+{
+  (void)bytes;
+  return from;
+}
+
 static void
 nothing(void)
 {
@@ -67,6 +74,8 @@ const hy_mem cpu_mem = {.get = get,
                         .copy_rows = copy_rows,
                         .load = copy,
                         .read = copy,
+                        .fetch = fetch,
+                        .fetched = nothing,
                         .wait = nothing,
                         .room = room,
                         .used = hy_mem_peak};

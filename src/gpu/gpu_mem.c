@@ -1,6 +1,7 @@
 /* gpu_mem.c: memory of the GPU. */
 #include "gpu/gpu.h"
 #include "gpu/gpu_comm.h"
+#include "gpu/gpu_fetch.h"
 #include "gpu/gpu_lane.h"
 #include "gpu/gpu_load.h"
 #include "gpu/gpu_space.h"
@@ -132,6 +133,7 @@ void
 gpu_mem_end(void)
 {
   gpu_load_end();
+  gpu_fetch_end();
   if (bounce)
     put(bounce);
   bounce = NULL;
@@ -147,6 +149,8 @@ const hy_mem gpu_mem = {.get = get,
                         .copy_rows = copy_rows,
                         .load = gpu_load,
                         .read = read_back,
+                        .fetch = gpu_fetch,
+                        .fetched = gpu_fetched,
                         .wait = gpu_wait,
                         .load_start = gpu_load_start,
                         .read_start = gpu_read_start,

@@ -142,6 +142,8 @@ text(hy_ctx *c, const layer *m, const int32_t *idx, hy_tensor *in)
   hy_tensor *y;
 
   hy_ctx_reset(c, 1);
+  if (m->k > 2) /* both ways */
+    hy_announce(c, &route, E);
   d = hy_dispatch(c, &in[0], &route, E);
   y = hy_grouped_linear(c, d.x, &in[2], d.offset);
   y = hy_grouped_linear(c, hy_relu2(c, y), &in[3], d.offset);

@@ -109,8 +109,12 @@ moe_forward(hy_ctx *c, const hy_layer *l, hy_tensor *x)
   hy_tensor *h = hy_rmsnorm(c, x, hy_w(c, l, NORM), (float)cfg->norm_eps);
   hy_tensor *own = hy_slice_tp(c, h), *y = own;
   hy_route route = moe_route(c, l, own);
+  hy_tensor *shared = NULL;
   hy_dispatched d;
 
+  hy_announce(c, &route, cfg->n_experts);
+  if (cfg->d_shared)
+    shared = shared_expert(c, l, h);
   if (cfg->d_latent)
     y = hy_linear(c, y, hy_w(c, l, latent));
   d = hy_dispatch(c, y, &route, cfg->n_experts);
@@ -121,8 +125,8 @@ moe_forward(hy_ctx *c, const hy_layer *l, hy_tensor *x)
   if (cfg->d_latent)
     y = hy_linear(c, y, hy_w(c, l, latent + 1));
   y = hy_unslice_tp(c, y);
-  if (cfg->d_shared)
-    y = hy_add(c, y, shared_expert(c, l, h));
+  if (shared)
+    y = hy_add(c, y, shared);
   return hy_add(c, x, y);
 }
 

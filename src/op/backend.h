@@ -43,6 +43,11 @@ typedef struct {
   void (*load)(void *to, const void *host, size_t bytes);
   /** To the host; waits until it is there. */
   void (*read)(void *host, const void *from, size_t bytes);
+  /** A few bytes to the host without keeping the backend: they are where the
+   *  return value says once fetched, which waits for nothing that is asked for
+   *  after fetch, has returned; until the next fetch. */
+  const void *(*fetch)(const void *from, size_t bytes);
+  void (*fetched)(void);
   /** All that was started has ended, in every lane. */
   void (*wait)(void);
   /** Copies beside the work, in HY_LANE_IN and HY_LANE_OUT, from and to memory

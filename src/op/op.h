@@ -119,6 +119,7 @@ typedef struct {
    * list[r+1]-1 of    * idx (n) and weight (n, 1). NULL: top_k for each, as
    * above. */
   const int32_t *list;
+  struct hy_travel *travel; /* set by hy_announce */
 } hy_route;
 
 /** Sigmoid router. Experts are chosen by score + bias (limited to the best

@@ -49,6 +49,11 @@ hy_tensor *hy_share_stat(hy_ctx *c, hy_tensor *logits, const int32_t *target,
  *  n (r + 1) / size - 1 of n. Inference only. grid->tp. */
 hy_tensor *hy_gather_cols(hy_ctx *c, hy_tensor *x, int64_t n);
 
+/** Begin to find which rows of a route go where, early: the host has to know it
+ *  for hy_dispatch, and the backend has time for what is asked of it between the
+ *  two. Otherwise hy_dispatch begins with it. Not collective. */
+void hy_announce(hy_ctx *c, hy_route *route, int64_t n_experts);
+
 /** Tokens to the experts they chose, and back with their weights. With ep a
  *  token's row goes once to each rank that holds some of its experts; that rank
  *  returns the weighted sum of them, and the sums are added in rank order.

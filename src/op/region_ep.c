@@ -5,7 +5,8 @@
  * those choices; the rank returns one row, their weighted sum. Rows travel in
  * the order of destination, then token, so sums have a fixed order. Only as
  * many rows travel as there are: counts go first. The backend finds them where
- * the choices are; the host reads how many there are for each rank. */
+ * the choices are; the host reads how many there are for each rank, which
+ * hy_announce begins early. */
 #include "op/region.h"
 
 #include <math.h>
@@ -17,7 +18,9 @@ struct hy_travel {
   const hy_comm *ep;
   int64_t own;                                          /* experts of a rank */
   int64_t *row_to, *row_from, *choice_to, *choice_from; /* (ep + 1) */
-  hy_places place; /* of what is sent, in backend memory */
+  hy_places place;   /* of what is sent, in backend memory */
+  const int32_t *at; /* their ends, as hy_travel_kit has them, where the host
+                        reads them before the next layer's */
 };
 
 static int64_t
@@ -104,15 +107,13 @@ list(hy_ctx *c, int64_t n)
   return hy_i32(hy_new(c, HY_I32, 1, n));
 }
 
-/* Places of what is sent; count[d]: rows, then choices, to rank d. The one time
- * that the host waits for the backend. */
+/* Places of what is sent. */
 static void
-find_places(hy_ctx *c, hy_travel *v, const int32_t *idx, int64_t (*count)[2])
+find_places(hy_ctx *c, hy_travel *v, const int32_t *idx)
 {
   int size = v->ep->size;
   int64_t n = v->place.n_row * v->place.top_k;
   size_t room = hy_travel_room(2 * n, 2 * size);
-  int32_t *host = hy_arena_get(&c->host, (size_t)(2 * size + 1) * sizeof *host);
   hy_tensor *work;
   int32_t *at;
 
@@ -122,13 +123,22 @@ find_places(hy_ctx *c, hy_travel *v, const int32_t *idx, int64_t (*count)[2])
   work = hy_new(c, HY_U8, (int64_t)room, 1);
   if (!c->be->dry) {
     c->be->kit->travel->places(&v->place, at, idx, v->own, size, work->data);
-    c->be->mem->read(host, at, (size_t)(2 * size + 1) * sizeof *host);
-    for (int d = 0; d < size; d++) {
-      count[d][0] = host[size + d + 1] - host[size + d];
-      count[d][1] = host[d + 1] - host[d];
-    }
+    v->at = c->be->mem->fetch(at, (size_t)(2 * size + 1) * sizeof *at);
   }
   hy_shrink(c, work, 0);
+}
+
+/* count[d]: rows, then choices, to rank d. */
+static void
+count_places(const hy_ctx *c, const hy_travel *v, int64_t (*count)[2])
+{
+  int size = v->ep->size;
+
+  c->be->mem->fetched();
+  for (int d = 0; d < size; d++) {
+    count[d][0] = v->at[size + d + 1] - v->at[size + d];
+    count[d][1] = v->at[d + 1] - v->at[d];
+  }
 }
 
 static void
@@ -141,37 +151,55 @@ add_up(int64_t *row, int64_t *ch, int64_t (*count)[2], int size)
   }
 }
 
-/* Tell every rank how much will come, and find what goes where. */
+/* Of this rank alone: what goes where. */
 static hy_travel *
-plan_travel(hy_ctx *c, const hy_route *route, int64_t n_experts)
+begin_travel(hy_ctx *c, const hy_route *route, int64_t n_experts)
 {
   const hy_comm *ep = &c->grid->ep;
-  hy_comm host = hy_comm_host(ep);
-  int64_t T = route->weight->dim[0], k = hy_cols(route->weight);
-  size_t n = (size_t)ep->size;
   hy_travel *v = hy_arena_get(&c->host, sizeof *v);
-  int64_t *block = hy_arena_get(&c->host, 9 * (n + 1) * sizeof *block);
-  int64_t(*out)[2] = (int64_t(*)[2])(block + 5 * (n + 1)), (*in)[2] = out + n;
-  int64_t *each = block + 4 * (n + 1);
+  size_t n = 4 * ((size_t)ep->size + 1);
+  int64_t *block = hy_arena_get(&c->host, n * sizeof *block);
 
+  memset(block, 0, n * sizeof *block);
   *v = (hy_travel){.ep = ep,
                    .own = n_experts / ep->size,
                    .row_to = block,
-                   .row_from = block + (n + 1),
-                   .choice_to = block + 2 * (n + 1),
-                   .choice_from = block + 3 * (n + 1),
-                   .place = {.n_row = T, .top_k = k}};
-  memset(block, 0, 9 * (n + 1) * sizeof *block);
+                   .row_from = block + (ep->size + 1),
+                   .choice_to = block + 2 * (ep->size + 1),
+                   .choice_from = block + 3 * (ep->size + 1),
+                   .place = {.n_row = route->weight->dim[0],
+                             .top_k = hy_cols(route->weight)}};
+  find_places(c, v, route->idx);
+  return v;
+}
+
+void
+hy_announce(hy_ctx *c, hy_route *route, int64_t n_experts)
+{
+  if (c->grid->ep.size > 1)
+    route->travel = begin_travel(c, route, n_experts);
+}
+
+/* Tell every rank how much will come. */
+static void
+plan_travel(hy_ctx *c, hy_travel *v)
+{
+  const hy_comm *ep = v->ep;
+  hy_comm host = hy_comm_host(ep);
+  size_t n = (size_t)ep->size;
+  int64_t *each = hy_arena_get(&c->host, (n + 1 + 4 * n) * sizeof *each);
+  int64_t(*out)[2] = (int64_t(*)[2])(each + n + 1), (*in)[2] = out + n;
+
   even(each, ep->size, ep->size);
-  find_places(c, v, route->idx, out);
+  if (!c->be->dry)
+    count_places(c, v, out);
   hy_all_to_all(&host, out, each, in, each, sizeof *out);
   if (c->be->dry)
-    plan_sizes(c, v, T, k, n_experts);
+    plan_sizes(c, v, v->place.n_row, v->place.top_k, v->own * ep->size);
   else {
     add_up(v->row_to, v->choice_to, out, ep->size);
     add_up(v->row_from, v->choice_from, in, ep->size);
   }
-  return v;
 }
 
 /* ---- the two regions ---- */
@@ -316,7 +344,8 @@ hy_dispatch(hy_ctx *c, hy_tensor *x, const hy_route *route, int64_t n_experts)
 
   if (c->grid->ep.size == 1)
     return hy_permute(c, x, route, n_experts);
-  v = plan_travel(c, route, n_experts);
+  v = route->travel ? route->travel : begin_travel(c, route, n_experts);
+  plan_travel(c, v);
   r = hy_rec_new(c, &op_dispatch, 2, (hy_tensor *[]){x, route->weight});
   rows = part(rows_sent(v, x));
   r->attr.travel = v;
