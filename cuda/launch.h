@@ -13,10 +13,8 @@
 #include <cuda_runtime.h>
 
 #ifdef HYMN_CUDA_SHIM
-/* Arguments are copied when the kernel is launched, as a GPU does it. */
 #define CU_LAUNCH(kernel, grid, block, shmem, stream, ...)                     \
-  shim::launch(#kernel, grid, block, shmem, stream,                            \
-               shim::with([](auto... args) { kernel(args...); }, __VA_ARGS__))
+  shim::launch_with(#kernel, kernel, grid, block, shmem, stream, ##__VA_ARGS__)
 #define CU_SHARED(T, name, ...)                                                \
   typedef T name##_shared_t __VA_ARGS__;                                       \
   static const int name##_site = shim::new_site();                             \

@@ -128,16 +128,21 @@ endif
 
 # --- the same files for the CPU: kernels through the shim ----------------------
 SHIM_H = \
-  cuda/shim/device_math.h cuda/shim/stream.h cuda/shim/threads.h \
+  cuda/shim/block.h cuda/shim/device_math.h cuda/shim/fiber.h \
+  cuda/shim/memory.h cuda/shim/queue.h cuda/shim/shim.h cuda/shim/stream.h \
+  cuda/shim/threads.h \
   cuda/shim/include/cublasLt.h \
   cuda/shim/include/cuda.h cuda/shim/include/cuda_bf16.h \
-  cuda/shim/include/cuda_pipeline.h \
-  cuda/shim/include/cuda_runtime.h cuda/shim/include/cuda_runtime_api.h \
-  cuda/shim/include/nccl.h cuda/shim/include/vector_types.h
+  cuda/shim/include/cuda_pipeline.h cuda/shim/include/cuda_runtime.h \
+  cuda/shim/include/cuda_runtime_api.h cuda/shim/include/nccl.h \
+  cuda/shim/include/vector_types.h
 SHIM_FILES = \
+  cuda/shim/arena.cpp cuda/shim/block.cpp cuda/shim/copy.cpp \
   cuda/shim/cublaslt.cpp \
-  cuda/shim/cuda_shim.cpp \
-  cuda/shim/shim_vmm.cpp
+  cuda/shim/device.cpp cuda/shim/driver.cpp cuda/shim/fiber.cpp \
+  cuda/shim/graph.cpp cuda/shim/grid.cpp cuda/shim/memory.cpp \
+  cuda/shim/queue.cpp cuda/shim/settings.cpp cuda/shim/shared.cpp \
+  cuda/shim/warp.cpp
 EXTRA_DIST += $(SHIM_H) $(SHIM_FILES)
 SHIM_CPPFLAGS = -I$(srcdir) -I$(srcdir)/cuda/shim/include
 SHIM_CXXFLAGS = -std=c++17 -O2 -g -fPIC -fvisibility=hidden -Wall \

@@ -1,6 +1,5 @@
-/* stream.h: what other files of the shim bring into it: work that ends when
- * something outside of this process has happened (nccl.c), and memory
- * (shim_vmm.cpp). */
+/* stream.h: what a library brings into the shim's streams (nccl.c): work that
+ * ends when something outside of this process has happened. */
 #ifndef HYMN_SHIM_STREAM_H
 #define HYMN_SHIM_STREAM_H
 
@@ -24,9 +23,6 @@ void shim_lazy(int on);
  *  not moved for HYMN_SHIM_PATIENCE seconds (100): say on stderr what is being
  *  waited for. */
 void shim_on_stuck(void (*tell)(void));
-
-/** The n bytes at p are memory of the GPU from now on; n 0: no longer. */
-void shim_memory(void *p, size_t n);
 
 #ifdef __cplusplus
 }

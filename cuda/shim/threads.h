@@ -12,6 +12,8 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <tuple>
+#include <utility>
 
 extern uint3 threadIdx, blockIdx; /* set at every switch of fibers */
 extern dim3 blockDim, gridDim;
@@ -26,17 +28,24 @@ struct Site {
   int line;
 };
 
-/** A call with the values that its arguments have now. */
-template <class F, class... A>
-std::function<void()>
-with(F call, A... args)
-{
-  return [=]() { call(args...); };
-}
-
-/** Put a kernel into a stream; body is the call with its arguments. */
+/** Put a kernel into a stream; body is the call with its arguments. Without the
+ *  kernel's address its shared memory is not limited to what was asked for. */
+void launch(const char *name, const void *kernel, dim3 grid, dim3 block,
+            size_t shmem, cudaStream_t s, std::function<void()> body);
 void launch(const char *name, dim3 grid, dim3 block, size_t shmem,
             cudaStream_t s, std::function<void()> body);
+
+/** The same with the arguments as they are now: the kernel may run later. */
+template <class... P, class... A>
+inline void
+launch_with(const char *name, void (*kernel)(P...), dim3 grid, dim3 block,
+            size_t shmem, cudaStream_t s, A &&...args)
+{
+  std::tuple<P...> values(std::forward<A>(args)...);
+
+  launch(name, (const void *)kernel, grid, block, shmem, s,
+         [=] { std::apply(kernel, values); });
+}
 
 /** Shared memory: a number for each variable in the text; its memory, new for
  *  each block and full of NaN; the dynamic part. */
