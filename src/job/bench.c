@@ -130,6 +130,15 @@ print_rate(double *rate, int64_t n, const bench_flops *f, double peak,
          median * f->all / peak);
 }
 
+static const int32_t *
+take_even(void *arg, const hy_ctx *c, int64_t rows, int64_t top_k)
+{
+  (void)c;
+  (void)rows;
+  (void)top_k;
+  return arg;
+}
+
 /* Experts t k, t k + 1, ... of n for token t, ascending. */
 static int
 balance(hy_trainer *t, const hy_deck *d)
@@ -149,8 +158,10 @@ balance(hy_trainer *t, const hy_deck *d)
   if (there)
     be->mem->load(there, e, (size_t)(T * k) * sizeof *e);
   free(e);
-  for (int i = 0; i < t->pipe.n_ctx; i++)
-    t->ctx[i].choice = there;
+  for (int i = 0; i < t->pipe.n_ctx; i++) {
+    t->ctx[i].choose = take_even;
+    t->ctx[i].choose_arg = there;
+  }
   return there ? HY_OK : hy_fail(HY_ERES, "memory: no room for the routing");
 }
 
@@ -293,8 +304,8 @@ bench_steps(hy_deck *d, hy_model *model, const hy_grid *grid, int n_threads)
     make_rows(&rows, d, grid);
     err = run_steps(d, &t, &rows, &flops);
   }
-  if (t.ctx && t.ctx->choice)
-    hy_backend_of(grid)->mem->put((void *)(uintptr_t)t.ctx->choice);
+  if (t.ctx && t.ctx->choose_arg)
+    hy_backend_of(grid)->mem->put(t.ctx->choose_arg);
   free_rows(&rows);
   hy_trainer_free(&t);
   return err;

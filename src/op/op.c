@@ -250,7 +250,7 @@ hy_router(hy_ctx *c, hy_tensor *logits, hy_tensor *bias, int64_t top_k,
   r->attr.norm_topk = norm;
   r->attr.scale = scaling;
   r->attr.pad = padding(c, n);
-  r->attr.idx = hy_again_choice(c);
+  r->attr.idx = hy_again_choice(c, n, top_k);
   hy_rec_out_fmt(c, r, HY_F32, n, top_k);
   hy_rec_save(c, r, HY_I32, n, top_k);     /* chosen experts */
   hy_rec_save(c, r, HY_I32, 1, n_experts); /* tokens of each */

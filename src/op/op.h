@@ -136,8 +136,8 @@ hy_route hy_router(hy_ctx *c, hy_tensor *logits, hy_tensor *bias, int64_t top_k,
 typedef struct hy_travel hy_travel; /* which rows travel; region_ep.c */
 
 /** The choices of the next router of a piece that runs again (op/replay.h), or
- *  those that the context gives; NULL: it has to choose. */
-const int32_t *hy_again_choice(hy_ctx *c);
+ *  what c->choose gives; NULL: it has to choose. */
+const int32_t *hy_again_choice(hy_ctx *c, int64_t rows, int64_t top_k);
 
 typedef struct {
   hy_tensor *x;            /* (choices, D), rows sorted by expert */

@@ -20,9 +20,12 @@ struct hy_again {
 const hy_op hy_op_replay = {"replay", NULL, NULL, NULL, 0};
 
 const int32_t *
-hy_again_choice(hy_ctx *c)
+hy_again_choice(hy_ctx *c, int64_t rows, int64_t top_k)
 {
-  return c->again ? hy_i32(c->again->choice[c->again->next++]) : c->choice;
+  if (c->again)
+    return hy_i32(c->again->choice[c->again->next++]);
+  return c->choose && !c->be->dry ? c->choose(c->choose_arg, c, rows, top_k)
+                                  : NULL;
 }
 
 /* A contiguous tensor moves down to the next free place; what lay there is not

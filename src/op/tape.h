@@ -165,8 +165,11 @@ struct hy_ctx {
                       backend memory */
   struct hy_again *again; /* while a piece runs again; NULL: the first time */
   hy_timer *timer; /* op/timer.h; NULL: nobody times */
-  const int32_t *choice; /* (T, top_k) experts that routers take, in backend
-                            memory (benchmarks); NULL: they choose */
+  /* gives (rows, top_k) experts in backend memory that the next router takes,
+   * or NULL: it chooses (benchmarks, comparisons); NULL: they all choose */
+  const int32_t *(*choose)(void *arg, const hy_ctx *c, int64_t rows,
+                           int64_t top_k);
+  void *choose_arg;
   int worst;       /* dry: plan for the worst routing, not the expected */
   size_t expected; /* bytes of all arenas by the plan */
   /* shows named intermediate results (compare, monitors); may be NULL. Their

@@ -16,6 +16,7 @@ typedef struct {
   /* without it: these rows of tokens, next-token loss everywhere */
   const int32_t *id;
   int64_t n_rows, seq_len;
+  const hy_bag *route; /* whose router.indices routers take; NULL: they choose */
   hy_deck_optim optim; /* how the reference trained, for kind train */
   int scheduled;       /* 0: the rates of the file are an input */
 } hy_compare;

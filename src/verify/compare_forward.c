@@ -202,6 +202,57 @@ show(void *arg, int64_t layer, const char *name, const hy_tensor *t,
   free(here);
 }
 
+/* Where the choices that routers take are put together and lie; a router reads
+ * them before the next one asks. */
+typedef struct {
+  catcher *w;
+  int32_t *host, *there;
+} route_taker;
+
+/* Choices of another run for the rows of this rank. */
+static const int32_t *
+take_route(void *arg, const hy_ctx *c, int64_t rows, int64_t top_k)
+{
+  route_taker *r = arg;
+  hy_tensor t = {.n_dim = 2, .dim = {rows, top_k, 1, 1}};
+  const hy_bag_item *it;
+  char full[160];
+
+  full_name(r->w, c->layer, "router.indices", full);
+  it = hy_bag_find(r->w->k->route, full);
+  if (!it)
+    return NULL;
+  for (int64_t i = 0; i < rows; i++)
+    memcpy(r->host + i * top_k, it->i + global_row(r->w, &t, i) * top_k,
+           (size_t)top_k * sizeof *it->i);
+  c->be->mem->load(r->there, r->host, (size_t)(rows * top_k) * sizeof *it->i);
+  return r->there;
+}
+
+static int
+new_taker(route_taker *r, catcher *w, hy_ctx *c, int64_t n_tokens)
+{
+  const hy_compare *k = w->k;
+  size_t n = (size_t)(n_tokens * k->deck->model.top_k) * sizeof *r->host;
+
+  *r = (route_taker){.w = w};
+  if (!k->route)
+    return HY_OK;
+  r->host = hy_malloc(n);
+  r->there = hy_backend_of(k->grid)->mem->get(n);
+  c->choose = take_route;
+  c->choose_arg = r;
+  return r->there ? HY_OK : hy_fail(HY_ERES, "memory: no room for the routing");
+}
+
+static void
+free_taker(route_taker *r)
+{
+  if (r->there)
+    hy_backend_of(r->w->k->grid)->mem->put(r->there);
+  free(r->host);
+}
+
 /* All rows of the case as one batch. */
 typedef struct {
   hy_batch all, mine;
@@ -375,48 +426,65 @@ get_mine(void *arg, int64_t i, hy_batch *b)
   return HY_OK;
 }
 
+/* One pass over the rows of this rank; everything on its way goes into the
+ * bag. \param l  in backend memory */
+static int
+run_pass(hy_compare *k, case_rows *rows, hy_bag *bag, hy_losses *l)
+{
+  hy_batch_source src = {1, get_mine, rows};
+  catcher w = {.bag = bag,
+               .k = k,
+               .n_all = rows->all.n_tokens,
+               .first = rows->first_row * rows->all.seq_len};
+  route_taker taker = {0};
+  hy_pipe pipe = {0};
+  hy_batch last;
+  int err = hy_pipe_new(&pipe, k->model, k->grid, k->n_threads,
+                        hy_compare_most(k, rows->all.n_rows),
+                        rows->mine.seq_len, HY_WS_TRAIN, 1);
+
+  if (!err) {
+    w.ctx = pipe.ctx;
+    err = new_taker(&taker, &w, pipe.ctx, rows->mine.n_tokens);
+    pipe.ctx->watch = show;
+    pipe.ctx->watch_arg = &w;
+  }
+  err = hy_agree(&k->grid->world, err);
+  if (!err)
+    err = hy_pipe_run(&pipe, &src, 1, l, &last);
+  hy_backend_of(k->grid)->mem->wait();
+  free_taker(&taker);
+  hy_pipe_free(&pipe);
+  return err;
+}
+
 int
 hy_compare_forward(hy_compare *k, hy_bag *bag)
 {
+  const hy_mem *mem = hy_backend_of(k->grid)->mem;
+  hy_losses loss = {0}, *there = mem->get(sizeof *there);
+  float *scratch = mem->get(HY_BUCKET * sizeof *scratch);
   case_rows rows = {0};
-  hy_params *p = &k->model->params;
-  const hy_backend *be = hy_backend_of(k->grid);
-  hy_losses loss = {0}, *there = be->mem->get(sizeof *there);
-  hy_batch_source src = {1, get_mine, &rows};
-  hy_batch last;
-  float *scratch = be->mem->get(HY_BUCKET * sizeof *scratch);
-  hy_pipe pipe = {0};
   int err = k->expected ? read_rows(k, &rows) : given_rows(k, &rows);
-  catcher w = {.bag = bag, .k = k};
 
   if (!err && (!there || !scratch))
     err = hy_fail(HY_ERES, "memory: no room for sums over ranks");
-  if (err)
-    return err;
-  err = take_mine(k, &rows);
-  w.n_all = rows.all.n_tokens;
-  w.first = rows.first_row * rows.all.seq_len;
   if (!err)
-    err = hy_pipe_new(&pipe, k->model, k->grid, k->n_threads,
-                      hy_compare_most(k, rows.all.n_rows), rows.mine.seq_len,
-                      HY_WS_TRAIN, 1);
+    err = take_mine(k, &rows);
   err = hy_agree(&k->grid->world, err);
+  if (!err)
+    err = run_pass(k, &rows, bag, there);
   if (!err) {
-    w.ctx = pipe.ctx;
-    pipe.ctx->watch = show;
-    pipe.ctx->watch_arg = &w;
-    err = hy_pipe_run(&pipe, &src, 1, there, &last);
-    be->mem->read(&loss, there, sizeof loss);
-  }
-  if (!err) {
-    hy_reduce_grads(p, k->grid, scratch);
-    hy_compare_params(bag, "grad.", p, HY_PART_G);
+    mem->read(&loss, there, sizeof loss);
+    hy_reduce_grads(&k->model->params, k->grid, scratch);
+    hy_compare_params(bag, "grad.", &k->model->params, HY_PART_G);
     hy_bag_gather(bag, &k->grid->world);
     put_losses(k, &rows.all, &loss, bag);
   }
-  be->mem->put(there);
-  be->mem->put(scratch);
-  hy_pipe_free(&pipe);
+  if (there)
+    mem->put(there);
+  if (scratch)
+    mem->put(scratch);
   hy_cut_free(rows.cut);
   free(rows.start);
   hy_batch_columns_free(&rows.all);
