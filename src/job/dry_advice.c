@@ -60,6 +60,17 @@ zero_3(const hy_dry *r, hy_deck *d, char text[TEXT])
   return set_zero(r, d, 3, text);
 }
 
+static int
+offload(const hy_dry *r, hy_deck *d, char text[TEXT])
+{
+  (void)r;
+  if (d->optim.offload || strcmp(d->job.device, "cuda"))
+    return 0;
+  d->optim.offload = 1;
+  snprintf(text, TEXT, "optim.offload=.true.");
+  return 1;
+}
+
 /* A kind of layer more, or all of them. */
 static int
 replay(hy_deck *d, const char *name, char text[TEXT])
@@ -92,7 +103,7 @@ replay_all(const hy_dry *r, hy_deck *d, char text[TEXT])
 }
 
 static int (*const change[])(const hy_dry *r, hy_deck *d, char text[TEXT]) = {
-    replay_kind, replay_all, one_row, most_ep, zero_1, zero_3};
+    replay_kind, replay_all, one_row, most_ep, zero_1, zero_3, offload};
 
 enum { N_CHANGE = sizeof change / sizeof *change };
 

@@ -66,8 +66,10 @@ hy_dry_memory(const hy_dry *r)
   printf("memory per rank (bytes; the libraries' own base is apart: a run "
          "prints it)\n");
   for (int i = 0; i < HY_N_NEED; i++)
-    hy_dry_row(hy_need_name[i], f->need[i]);
+    hy_dry_row(hy_need_name(f, i), f->need[i]);
   hy_dry_row("sum", f->sum);
+  if (f->host > 0)
+    hy_dry_row("beside it on the host", f->host);
   if (r->deck->grid.pp == 1)
     return;
   printf("  that is stage %d, which needs most (%d micro-batches in flight); "

@@ -134,7 +134,8 @@ make_model(hy_train *r)
   memset(&meter, 0, sizeof meter);
   hy_grid_dry(&dry, r->grid, &meter);
   hy_update_plan(&b, &r->model, &dry, r->trainer.ctx->unit_bytes);
-  r->model_bytes = (size_t)(b.weights + b.gradients + b.moments + b.buffers);
+  r->model_bytes =
+      (size_t)(b.weights + b.master + b.gradients + b.moments + b.buffers);
   hy_adamw_set(&r->trainer.opt, &d->optim);
   return err;
 }

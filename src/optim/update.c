@@ -144,6 +144,24 @@ walk(hy_store *s, hy_params *p, const hy_grid *grid, size_t n_count)
   }
 }
 
+static void
+add_states(hy_state_bytes *b, const hy_params *p)
+{
+  double master = sizeof(float) * (double)p->n_master;
+  double rest = sizeof(float) * (double)(p->n_total - p->n_master);
+  double moments =
+      2 * sizeof(float) * (double)(p->zero ? p->n_own : p->n_weight);
+  int apart = p->offload || p->be->act != HY_F32;
+
+  *b = (hy_state_bytes){.weights = rest + (apart ? (double)p->n_low : master),
+                        .master = apart && !p->offload ? master : 0,
+                        .gradients =
+                            sizeof(float) *
+                            (double)(p->zero == 3 ? p->n_own : p->n_weight),
+                        .moments = p->offload ? 0 : moments,
+                        .host = p->offload ? master + moments : 0};
+}
+
 void
 hy_update_plan(hy_state_bytes *b, const hy_model *m, const hy_grid *grid,
                size_t unit_bytes)
@@ -153,11 +171,10 @@ hy_update_plan(hy_state_bytes *b, const hy_model *m, const hy_grid *grid,
 
   hy_store_new(&s, p, grid, 1);
   walk(&s, p, grid, hy_update_n_count(m));
-  b->weights = sizeof(float) * (double)p->n_total;
-  b->gradients =
-      sizeof(float) * (double)(p->zero == 3 ? p->n_own : p->n_weight);
-  b->moments = 2 * sizeof(float) * (double)(p->zero ? p->n_own : p->n_weight);
-  b->buffers = sizeof(float) * HY_BUCKET + (double)unit_bytes +
-               (double)hy_store_bytes(&s);
+  add_states(b, p);
+  b->buffers = sizeof(float) * HY_BUCKET + sizeof(hy_step_sums) +
+               sizeof(int64_t) * (double)hy_update_n_count(m) +
+               (double)unit_bytes + (double)hy_store_bytes(&s) +
+               (p->offload ? (double)hy_offload_bytes(p) : 0);
   hy_store_free(&s);
 }

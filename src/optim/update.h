@@ -22,8 +22,11 @@ int hy_update(hy_trainer *t, int64_t step, double rate, hy_step_result *r);
 
 /* Bytes of a rank's states. */
 typedef struct {
-  double weights, gradients, moments;
-  double buffers; /* of sums, and with zero 3 of gathered units */
+  double weights; /* as layers read them, with what is not trained */
+  double master;  /* 0: the weights are it */
+  double gradients, moments;
+  double buffers; /* of sums, with zero 3 of gathered units, of offload */
+  double host;    /* master and moments in memory of the host */
 } hy_state_bytes;
 
 /** What the states of m take; of a planned context or a real one the buffers

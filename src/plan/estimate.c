@@ -6,11 +6,18 @@
  * gradient read once more for its norm. */
 enum { UPDATE_BYTES = 8 * 4 };
 
+/* Bytes of activations in that format, of one of the forecast's. */
+static double
+width(const hy_forecast *f, int bf16)
+{
+  return (bf16 ? 2.0 : 4.0) / (double)hy_bytes(f->act, 1);
+}
+
 static double
 compute_of(const hy_forecast *f, const hy_machine *m, int bf16)
 {
   double peak = HY_SHARE_FLOPS * (bf16 ? m->bf16 : m->fp32), sum = 0;
-  double rate = HY_SHARE_MEM * m->mem_rate * (bf16 ? 2 : 1);
+  double rate = HY_SHARE_MEM * m->mem_rate / width(f, bf16);
 
   for (int i = 0; i < HY_N_WORK; i++)
     sum += fmax(f->work[i].flops / peak, f->work[i].bytes / rate);
@@ -25,11 +32,12 @@ hy_estimate_step(const hy_forecast *f, const hy_deck_grid *d, int64_t n_dp,
   double passes = e.compute;
 
   for (int a = 0; a < HY_N_AXES; a++) {
-    int half = bf16 && (a == HY_AXIS_TP || a == HY_AXIS_CP || a == HY_AXIS_EP ||
-                        a == HY_AXIS_PP);
+    int moves = a == HY_AXIS_TP || a == HY_AXIS_CP || a == HY_AXIS_EP ||
+                a == HY_AXIS_PP;
 
     if (f->sent[a] > 0)
-      e.send[a] = hy_machine_send(m, d, n_dp, a, f->sent[a] / (half ? 2 : 1),
+      e.send[a] = hy_machine_send(m, d, n_dp, a,
+                                  f->sent[a] * (moves ? width(f, bf16) : 1),
                                   f->calls[a]);
     if (a != HY_AXIS_DP && a != HY_AXIS_OTHER)
       passes += e.send[a];

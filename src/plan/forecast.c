@@ -2,15 +2,28 @@
 #include "gpu/device.h"
 #include "model/pipe.h"
 #include "model/schedule.h"
+#include "op/columns.h"
 #include "optim/update.h"
 
 #include <math.h>
 #include <string.h>
 
-const char *const hy_need_name[HY_N_NEED] = {
-    "weights", "gradients",   "master (the weights are it)",
-    "moments", "activations", "workspace",
-    "buffers"};
+const char *
+hy_need_name(const hy_forecast *f, int kind)
+{
+  static const char *const name[HY_N_NEED] = {
+      "weights", "gradients",   "master (the weights are it)",
+      "moments", "activations", "workspace",
+      "buffers"};
+
+  if (kind == HY_NEED_MASTER && f->host > 0)
+    return "master (on the host)";
+  if (kind == HY_NEED_MASTER && f->need[kind] > 0)
+    return "master, fp32";
+  if (kind == HY_NEED_MOMENTS && f->host > 0)
+    return "moments (on the host)";
+  return name[kind];
+}
 
 /* Micro-batches of a step on the rank that has most rows. */
 static int64_t
@@ -21,11 +34,21 @@ n_micro_of(const hy_deck *d, int64_t n_dp)
   return (d->data.global_batch + n - 1) / n;
 }
 
-/* Bytes of a batch's columns as the loader holds them. */
+/* Bytes of a batch's columns as the loader holds them, or of their copies where
+ * bodies read them. */
 static double
-batch_bytes(const hy_deck *d, int64_t seq_len, int n_ahead)
+batch_bytes(const hy_deck *d, const hy_grid *grid, int64_t seq_len, int n_ahead,
+            int n_ctx)
 {
-  return (double)(d->data.micro_batch * seq_len) * (17 + 12 * n_ahead);
+  const hy_backend *be = hy_backend_of(grid);
+  int64_t n_rows = d->data.micro_batch, n = n_rows * seq_len;
+  int n_batch = d->grid.pp > 1 ? n_ctx + 2 : 1; /* copies of the pipe */
+
+  if (be->host_memory)
+    return (double)n * (17 + 12 * n_ahead) * n_batch;
+  if (grid->cp.size > 1)
+    n = n_rows * hy_cut_tokens(seq_len, grid->cp.size, grid->cp.rank);
+  return (double)hy_columns_bytes(be, n_rows, n, n_ahead) * n_ctx;
 }
 
 /* What a step sends besides its micro-batches: the loader's denominators, that
@@ -57,15 +80,18 @@ static void
 memory_of(hy_forecast *f, const hy_deck *d, const hy_model *m,
           const hy_ctx *plan, int64_t seq_len, const hy_state_bytes *b)
 {
-  int n_batch = d->grid.pp > 1 ? f->n_ctx + 2 : 1; /* copies of the pipe */
+  const hy_params *p = &m->params;
 
   f->need[HY_NEED_WEIGHTS] = b->weights;
+  f->need[HY_NEED_MASTER] = b->master;
   f->need[HY_NEED_GRADS] = b->gradients;
   f->need[HY_NEED_MOMENTS] = b->moments;
-  f->n_own = (int64_t)(b->moments / (2 * sizeof(float)));
+  f->host = b->host;
+  f->act = p->be->act;
+  f->n_own = (int64_t)(p->zero ? p->n_own : p->n_weight);
   f->need[HY_NEED_BUFFERS] =
-      batch_bytes(d, seq_len, m->plan.n_depth) * n_batch + b->buffers +
-      (double)hy_pipe_bytes(plan, f->n_ctx);
+      batch_bytes(d, plan->grid, seq_len, m->plan.n_depth, f->n_ctx) +
+      b->buffers + (double)hy_pipe_bytes(plan, f->n_ctx);
   f->sum = 0;
   for (int i = 0; i < HY_N_NEED; i++)
     f->sum += f->need[i];
@@ -77,7 +103,9 @@ add_context(hy_forecast *f, const hy_ctx *plan, int n)
 {
   f->need[HY_NEED_ACT] += (double)plan->act.peak * n;
   f->need[HY_NEED_WORKSPACE] +=
-      (double)(plan->turn[0].peak + plan->turn[1].peak + plan->host.peak) * n;
+      (double)(plan->turn[0].peak + plan->turn[1].peak) * n;
+  if (plan->be->host_memory) /* records */
+    f->need[HY_NEED_WORKSPACE] += (double)plan->host.peak * n;
 }
 
 static void

@@ -7,7 +7,7 @@
 
 /* Kinds of memory of a rank, in the order they are printed. */
 enum {
-  HY_NEED_WEIGHTS, /* fp32: the master copy is the model */
+  HY_NEED_WEIGHTS, /* as layers read them */
   HY_NEED_GRADS,
   HY_NEED_MASTER,
   HY_NEED_MOMENTS,
@@ -16,13 +16,14 @@ enum {
   HY_NEED_BUFFERS,   /* columns of batches, sums over ranks */
   HY_N_NEED
 };
-extern const char *const hy_need_name[HY_N_NEED];
 
 /* Of the first rank of a stage; the others of the stage have the same up to
  * rounding. Bytes sent are those of the cp rank that sends most. */
 typedef struct {
   int stage;
-  double need[HY_N_NEED], sum; /* bytes */
+  double need[HY_N_NEED], sum; /* bytes where tensors live: of the GPU */
+  double host;                 /* beside them, with optim.offload */
+  hy_fmt act;                  /* of activations */
   int n_ctx;                   /* micro-batches in flight */
   int64_t n_micro;             /* of a step */
   int64_t n_own;               /* trained weights that it updates */
@@ -38,6 +39,9 @@ typedef struct {
  *  \return 0, HY_EDECK (architecture or layout). Not collective. */
 int hy_forecast_stage(hy_forecast *f, const hy_deck *d, int stage,
                       int64_t seq_len, int n_threads);
+
+/** What is need[kind]. */
+const char *hy_need_name(const hy_forecast *f, int kind);
 
 /** The stage that needs most memory of all. Same errors. */
 int hy_forecast_largest(hy_forecast *f, const hy_deck *d, int64_t seq_len,
