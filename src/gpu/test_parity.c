@@ -44,7 +44,7 @@ static const struct {
     {HY_OP_ce, 2e-6, 5e-3},
     {HY_OP_router, 5e-7, 5e-7},
     {HY_OP_permute, 3e-8, 1e-2},
-    {HY_OP_combine, 7e-7, 1e-2},
+    {HY_OP_combine, 2e-6, 1e-2}, /* fp32: the dot products of the CPU, -O1 */
     {HY_OP_seq_count, 0, 0},
     {HY_OP_seq_aux, 1.2e-6, 1.2e-6},
 };
