@@ -40,6 +40,8 @@ static const struct {
     {HY_OP_concat, 0, 8e-3},
     {HY_OP_linear, 5e-6, 7e-3},
     {HY_OP_grouped_linear, 2e-6, 7e-3},
+    {HY_OP_attention, 3e-6, 1e-2},
+    {HY_OP_attention_block, 3e-6, 1e-2},
     {HY_OP_ce_stat, 1e-6, 1e-6},
     {HY_OP_ce, 2e-6, 5e-3},
     {HY_OP_router, 5e-7, 5e-7},
