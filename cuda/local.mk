@@ -204,6 +204,24 @@ src_gpu_test_comm_mpi_SOURCES = src/gpu/test_comm_mpi.c src/grid/test_mpi.h
 src_gpu_test_comm_mpi_CPPFLAGS = $(AM_CPPFLAGS) $(SHIM_CPPFLAGS)
 src_gpu_test_comm_mpi_LDADD = src/gpu/libgpu_shim.a $(HYMN_TEST_LIBS) -lstdc++
 
+# the tests of regions, with what they work on in the memory of GPUs
+REGION_CPPFLAGS = $(AM_CPPFLAGS) $(SHIM_CPPFLAGS) -DHY_TEST_GPU
+REGION_LIBS = src/gpu/libgpu_shim.a $(HYMN_TEST_LIBS) -lstdc++
+hymn_unit_tests += src/gpu/test_slices_mpi src/gpu/test_carry_mpi \
+  src/gpu/test_ring_mpi
+src_gpu_test_slices_mpi_SOURCES = src/op/test_slices_mpi.c src/gpu/test_gpu.c
+src_gpu_test_slices_mpi_CPPFLAGS = $(REGION_CPPFLAGS)
+src_gpu_test_slices_mpi_LDFLAGS = $(src_gpu_test_parity_LDFLAGS)
+src_gpu_test_slices_mpi_LDADD = $(REGION_LIBS)
+src_gpu_test_carry_mpi_SOURCES = src/op/test_carry_mpi.c src/gpu/test_gpu.c
+src_gpu_test_carry_mpi_CPPFLAGS = $(REGION_CPPFLAGS)
+src_gpu_test_carry_mpi_LDFLAGS = $(src_gpu_test_parity_LDFLAGS)
+src_gpu_test_carry_mpi_LDADD = $(REGION_LIBS)
+src_gpu_test_ring_mpi_SOURCES = src/op/test_ring_mpi.c src/gpu/test_gpu.c
+src_gpu_test_ring_mpi_CPPFLAGS = $(REGION_CPPFLAGS)
+src_gpu_test_ring_mpi_LDFLAGS = $(src_gpu_test_parity_LDFLAGS)
+src_gpu_test_ring_mpi_LDADD = $(REGION_LIBS)
+
 hymn_unit_tests += src/gpu/test_kit
 src_gpu_test_kit_SOURCES = src/gpu/test_kit.c src/cpu/test_op.h
 src_gpu_test_kit_CPPFLAGS = $(AM_CPPFLAGS) $(SHIM_CPPFLAGS)

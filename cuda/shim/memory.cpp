@@ -187,6 +187,13 @@ cudaMalloc(void **p, size_t bytes)
   return device_malloc(p, bytes);
 }
 
+/* The host reads and writes all memory of the shim. */
+cudaError_t
+cudaMallocManaged(void **p, size_t bytes, unsigned)
+{
+  return device_malloc(p, bytes);
+}
+
 cudaError_t
 cudaFree(void *p)
 {

@@ -15,12 +15,27 @@
 static void *test_block[4096];
 static int test_n_blocks;
 
-#ifdef HY_TEST_PINNED /* memory that a GPU reads as well (gpu/test_parity.c) */
+#if defined HY_TEST_PINNED || defined HY_TEST_GPU
+/* memory that a GPU reads as well (gpu/test_parity.c, gpu/test_gpu.c) */
 void *test_pinned(size_t bytes);
 void test_unpin(void *p);
 #else
 #define test_pinned(bytes) calloc(bytes, 1)
 #define test_unpin free
+#endif
+
+/* The backend that a test of regions runs on; a grid, between hy_grid_new and
+ * hy_grid_free, whose ranks are to use it; how many ways they have to talk. */
+#ifdef HY_TEST_GPU
+const hy_backend *test_backend(void);
+void test_open(hy_grid *grid);
+void test_close(hy_grid *grid);
+enum { TEST_WAYS = 6 };
+#else
+#define test_backend() (&hy_backend_cpu)
+#define test_open(grid) ((void)(grid))
+#define test_close(grid) ((void)(grid))
+enum { TEST_WAYS = 1 };
 #endif
 
 static inline void *

@@ -158,7 +158,7 @@ open_all(gpu_links *n, const hy_comm *comm, int kind)
     return;
   if (comm->rank == 0)
     gpu_nccl_ok(ncclGetUniqueId(&id), "an id");
-  hy_bcast(comm, &id, sizeof id, 0);
+  MPI_Bcast(&id, sizeof id, MPI_BYTE, 0, comm->mpi);
   n->all = new_link(comm->rank, comm->size, &id, kind, comm->mpi);
 }
 

@@ -214,7 +214,9 @@ cudaGetDriverEntryPointByVersion(const char *symbol, void **fn,
 
 /* memory */
 cudaError_t cudaMalloc(void **p, size_t bytes);
+cudaError_t cudaMallocManaged(void **p, size_t bytes, unsigned flags);
 cudaError_t cudaFree(void *p);
+enum { cudaMemAttachGlobal = 1 };
 cudaError_t cudaMallocAsync(void **p, size_t bytes, cudaStream_t s);
 cudaError_t cudaFreeAsync(void *p, cudaStream_t s);
 cudaError_t cudaMallocHost(void **p, size_t bytes);
