@@ -28,11 +28,12 @@ static const struct {
 } bound[] = {
     {-1, 1e-5, 1e-2},
     {HY_OP_embedding, 1e-7, 1e-7},
-    {HY_OP_rmsnorm, 4e-6, 8e-3},
-    {HY_OP_gated_rmsnorm, 2e-6, 8e-3},
+    {HY_OP_rmsnorm, 6e-6, 8e-3},
+    {HY_OP_gated_rmsnorm, 3e-6, 8e-3},
     {HY_OP_gate, 8e-7, 8e-3},
-    {HY_OP_sum_squares, 1.2e-6, 8e-3},
-    {HY_OP_scaled_norm, 2e-6, 8e-3},
+    /* a reference that is not vectorised adds rows of 16416 one by one */
+    {HY_OP_sum_squares, 1e-5, 8e-3},
+    {HY_OP_scaled_norm, 5e-6, 8e-3},
     {HY_OP_silu, 6e-7, 8e-3},
     {HY_OP_relu2, 1e-7, 8e-3},
     {HY_OP_softplus, 9e-7, 8e-3},
