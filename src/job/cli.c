@@ -1,6 +1,7 @@
 #include "job/cli.h"
 #include "gpu/device.h"
 #include "job/dry_run.h"
+#include "job/health.h"
 #include "job/inspect.h"
 #include "job/job.h"
 #include "job/jobs.h"
@@ -24,6 +25,8 @@ static const char usage_text[] =
     "       hymn --keys [group]               every key of a deck\n"
     "       hymn --jobs                       what job.kind can be\n"
     "       hymn --inspect FILE               what a file of hymn holds\n"
+    "       hymn --check [DECK] [...]         nodes, MPI, GPUs, files (under "
+    "mpirun)\n"
     "       hymn --version, hymn --help\n";
 
 static const char help_text[] =
@@ -217,19 +220,47 @@ run_quietly(int n, char **arg)
   return err;
 }
 
-/* Under MPI: read on rank 0, spread, lay out, run. */
+/* Read on rank 0, spread. */
+static int
+share_deck(hy_deck *deck, const hy_comm *world, int n, char **arg)
+{
+  int err = HY_OK;
+
+  if (world->rank == 0)
+    err = read_deck(deck, n, arg);
+  err = hy_agree(world, err);
+  return err ? err : hy_deck_share(deck, world);
+}
+
+/* hymn --check: the ranks as one dp axis, whatever the deck's layout. */
+static int
+check_ranks(hy_deck *deck, const hy_comm *world, int n, char **arg)
+{
+  hy_deck_grid flat;
+  hy_deck empty;
+  hy_grid grid;
+  int err = n ? share_deck(deck, world, n, arg) : HY_OK;
+
+  hy_deck_init(&empty);
+  flat = empty.grid;
+  hy_deck_free(&empty);
+  if (!err)
+    err = hy_grid_new(&grid, world->mpi, &flat);
+  if (err)
+    return err;
+  err = hy_health(deck, &grid);
+  hy_grid_free(&grid);
+  return err;
+}
+
+/* Lay out and run. */
 static int
 run_deck(hy_deck *deck, const hy_comm *world, int n, char **arg)
 {
   const hy_job *job = NULL;
   hy_grid grid;
-  int err = 0;
+  int err = share_deck(deck, world, n, arg);
 
-  if (world->rank == 0)
-    err = read_deck(deck, n, arg);
-  err = hy_agree(world, err);
-  if (!err)
-    err = hy_deck_share(deck, world);
   if (!err && deck->grid.n_ranks && deck->grid.n_ranks != world->size)
     err = hy_fail(HY_EDECK,
                   "%s: grid.n_ranks=%lld, but the launcher started %d; start "
@@ -278,8 +309,10 @@ keep_pmix(void)
     dlopen(path, RTLD_NOW | RTLD_NOLOAD | RTLD_NODELETE);
 }
 
+typedef int under_mpi(hy_deck *deck, const hy_comm *world, int n, char **arg);
+
 static int
-run_mpi(int n, char **arg)
+run_mpi(under_mpi *run, int n, char **arg)
 {
   hy_deck *deck = hy_malloc(sizeof *deck);
   hy_comm world;
@@ -293,7 +326,7 @@ run_mpi(int n, char **arg)
   world = hy_comm_of(MPI_COMM_WORLD);
   setvbuf(stdout, NULL, _IOLBF, 0); /* step lines reach a log as they come */
   hy_deck_init(deck);
-  err = run_deck(deck, &world, n, arg);
+  err = run(deck, &world, n, arg);
   hy_deck_free(deck);
   free(deck);
   if (world.rank == 0)
@@ -305,8 +338,10 @@ run_mpi(int n, char **arg)
 int
 hy_cli(int argc, char **argv)
 {
+  if (argc >= 2 && !strcmp(argv[1], "--check"))
+    return run_mpi(check_ranks, argc - 2, argv + 2);
   if (argc < 2 || argv[1][0] == '-')
     return launcher_rank() > 0 ? run_quietly(argc - 1, argv + 1)
                                : run_command(argc - 1, argv + 1);
-  return run_mpi(argc - 1, argv + 1);
+  return run_mpi(run_deck, argc - 1, argv + 1);
 }

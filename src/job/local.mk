@@ -19,6 +19,7 @@ src_libhymn_a_SOURCES += \
   src/job/dry_print.c src/job/dry_print.h \
   src/job/dry_run.c src/job/dry_run.h \
   src/job/dry_time.c \
+  src/job/health.c src/job/health.h \
   src/job/inspect.c src/job/inspect.h \
   src/job/jobs.c src/job/jobs.h \
   src/job/job.h

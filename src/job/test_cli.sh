@@ -34,7 +34,7 @@ printf "&job name='x' /\n" >$dir/none.nml
 echo text >$dir/text
 mkdir $dir/folder
 want 1 '^usage: hymn DECK' 0
-want 1 'unknown option --check' 0 --check
+want 1 'unknown option --chek' 0 --chek
 want 1 'usage is hymn --inspect FILE' 0 --inspect
 want 1 'did you mean &optim' 0 --keys optm
 want 0 '^&grid ' 0 --keys
