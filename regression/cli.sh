@@ -20,6 +20,12 @@ says '--version' '^hymn [0-9]' 1 --version
 says '--help' '^usage: hymn DECK' 1 --help
 says '--keys' '^&optim ' 1 --keys
 says '--keys GROUP' '^  lr  *real' 1 --keys optim
+says '--check on 2 ranks' 'sum of 4 MiB over 2 ranks is right' 2 --check
+says '--check with a deck' '^ok .*files: .*2 ranks wrote' 2 --check "$deck" \
+  job.dir=checked
+test_that '--check leaves nothing behind' test ! -e checked
+run 2 --check "$deck" job.dir=/proc/none
+test_that '--check finds a folder that cannot be made' test $rc = 5
 for job in prepare tokenize pretrain generate import export compare; do
   says "--jobs names $job" "^ *$job " 1 --jobs
 done
