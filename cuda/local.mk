@@ -232,6 +232,10 @@ src_gpu_test_travel_mpi_SOURCES = src/gpu/test_travel_mpi.c src/cpu/test_op.h \
 src_gpu_test_travel_mpi_CPPFLAGS = $(AM_CPPFLAGS) $(SHIM_CPPFLAGS)
 src_gpu_test_travel_mpi_LDFLAGS = $(src_gpu_test_parity_LDFLAGS)
 src_gpu_test_travel_mpi_LDADD = src/gpu/libgpu_shim.a $(HYMN_TEST_LIBS) -lstdc++
+hymn_unit_tests += src/gpu/test_optim
+src_gpu_test_optim_SOURCES = src/gpu/test_optim.c src/cpu/test_op.h
+src_gpu_test_optim_CPPFLAGS = $(AM_CPPFLAGS) $(SHIM_CPPFLAGS)
+src_gpu_test_optim_LDADD = src/gpu/libgpu_shim.a $(HYMN_TEST_LIBS) -lstdc++
 hymn_unit_tests += src/gpu/test_optim_mpi
 src_gpu_test_optim_mpi_SOURCES = src/gpu/test_optim_mpi.c \
   src/model/test_tiny.h src/cpu/test_op.h
