@@ -25,7 +25,7 @@ CU_FILES = \
   cuda/seq_aux.cu \
   cuda/ce_stat.cu \
   cuda/ce.cu \
-  cuda/ssd_walk.cu \
+  cuda/ssd_walk.cu cuda/ssd_walk_mma.cu cuda/ssd_scan_mma.cu cuda/ssd_bwd_mma.cu \
   cuda/ssd_bwd.cu \
   cuda/attention_bwd.cu \
   cuda/kit.cu \
@@ -34,7 +34,7 @@ CU_FILES = \
   cuda/optim.cu \
   cuda/probe.cu
 CU_FILES_H = cuda/cu.h cuda/launch.h cuda/probe.h cuda/ptx.h cuda/sizes.h \
-  cuda/rows.h cuda/rows.cuh cuda/conv1d.h cuda/ssd.h cuda/ssd.cuh \
+  cuda/rows.h cuda/rows.cuh cuda/conv1d.h cuda/ssd.h cuda/ssd.cuh cuda/ssd_mma.cuh cuda/ssd_bwd.cuh cuda/ssd_bwd_mma.cuh cuda/ssd_bwd_in.cuh \
   cuda/kit.h \
   cuda/region.h \
   cuda/optim.h \
@@ -146,7 +146,7 @@ SHIM_FILES = \
 EXTRA_DIST += $(SHIM_H) $(SHIM_FILES)
 SHIM_CPPFLAGS = -I$(srcdir) -I$(srcdir)/cuda/shim/include
 SHIM_CXXFLAGS = -std=c++17 -O2 -g -fPIC -fvisibility=hidden -Wall \
-  -Wno-unknown-pragmas $(HYMN_CXXFLAGS)
+  -Wno-unknown-pragmas -fno-strict-aliasing $(HYMN_CXXFLAGS)
 SHIM_O = $(CU_FILES:.cu=.host.o) $(SHIM_FILES:.cpp=.o)
 AM_V_SHIM = $(am__v_SHIM_@AM_V@)
 am__v_SHIM_ = $(am__v_SHIM_@AM_DEFAULT_V@)

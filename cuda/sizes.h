@@ -114,9 +114,23 @@ cu_ssd_logs_size(int64_t n_tokens, int64_t n_heads)
          CU_SSD_CHUNK;
 }
 
-/* Bytes of the scan's backward pass beside them: sums by chunk and head, the
- * gradients of c b' and of the states that leave chunks, these in `size` bytes
- * each. */
+/* Sums by row and head that the scan's backward pass on tensor cores keeps. */
+enum { CU_SSD_SUMS = 5 };
+
+/* Floats of what the scan's backward pass keeps of n chunks: the gradients of
+ * c b', or on tensor cores, where these stay in registers, sums by row. */
+static inline int64_t
+cu_ssd_inside_size(int64_t n, int64_t n_heads, int64_t n_groups)
+{
+  int64_t plain = n_groups * CU_SSD_CHUNK * CU_SSD_CHUNK;
+  int64_t sums = n_heads * CU_SSD_SUMS * CU_SSD_CHUNK;
+
+  return n * (plain > sums ? plain : sums);
+}
+
+/* Bytes of the scan's backward pass beside the logarithms: sums by chunk and
+ * head, the above, and the gradients of the states that leave chunks, in `size`
+ * bytes each. */
 static inline size_t
 cu_ssd_bwd_size(int64_t n_tokens, int64_t n_heads, int64_t n_groups,
                 int64_t n_state, size_t size)
@@ -124,7 +138,7 @@ cu_ssd_bwd_size(int64_t n_tokens, int64_t n_heads, int64_t n_groups,
   int64_t n = (n_tokens + CU_SSD_CHUNK - 1) / CU_SSD_CHUNK;
 
   return (size_t)(2 * n * n_heads) * sizeof(double) +
-         (size_t)(n * n_groups * CU_SSD_CHUNK * CU_SSD_CHUNK) * sizeof(float) +
+         (size_t)cu_ssd_inside_size(n, n_heads, n_groups) * sizeof(float) +
          (size_t)(n * n_state) * size;
 }
 

@@ -3,7 +3,7 @@
  *   m[t,u] = 2^(l[t] - l[u]) for u <= t
  *   y[t]   = sum_u (c[t] . b[u]) m[t,u] dt[u] x[u] + enter[t] s c[t] + d x[t].
  * Source: Dao and Gu 2024, arXiv:2405.21060, section 6. */
-#include "ssd.cuh"
+#include "ssd_mma.cuh"
 
 /* m[t,u] dt[u], 0 where t does not see u. */
 __device__ static inline float
@@ -154,8 +154,11 @@ cu_ssd_fwd(cudaStream_t s, cu_ssd k, cu_mat y)
     return;
   ssd_make_logs(s, k);
   ssd_walk_chunks(s, k);
-  CU_TYPED(k.x, CU_LAUNCH((scan_plain<T>), grid, SSD_THREADS, 0, s, k, (T *)y.p,
-                          y.ld));
+  if (ssd_fast(k))
+    ssd_scan_mma(s, k, y);
+  else
+    CU_TYPED(k.x, CU_LAUNCH((scan_plain<T>), grid, SSD_THREADS, 0, s, k,
+                            (T *)y.p, y.ld));
   if (k.rows.n_seg > 0)
     ssd_walk_segments(s, k);
 }

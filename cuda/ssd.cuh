@@ -348,6 +348,11 @@ void ssd_walk_chunks(cudaStream_t s, const cu_ssd &k);
 void ssd_walk_segments(cudaStream_t s, const cu_ssd &k);
 void ssd_walk_spans(cudaStream_t s, const cu_ssd &k, float *out, int64_t ld);
 
+/* The same and more on tensor cores, for shapes that ssd_fast allows. */
+void ssd_scan_mma(cudaStream_t s, const cu_ssd &k, cu_mat y);
+void ssd_walk_chunks_mma(cudaStream_t s, const cu_ssd &k);
+void ssd_walk_back_mma(cudaStream_t s, const cu_ssd &k, cu_mat dy, void *gs);
+
 /* Gradients of states passed against the rows: of what leaves each chunk into
  * gs, (chunks, state) numbers as x, where the next chunk goes on with it; of
  * s0 into g.s0. */

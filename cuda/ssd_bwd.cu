@@ -13,36 +13,8 @@
  *   ddt[u] = sum_t w[t,u] + leave[u] x[u] . gs b[u] + a e[u]
  *   da_log = a sum dt[t] e[t],  dd = sum k[t,t].
  * e is a sum of terms, never a difference of large sums. */
-#include "ssd.cuh"
-
-/* A chunk's place in the arrays. */
-typedef struct {
-  int64_t c, t0;
-  int n;       /* rows */
-  int last;    /* first row of the last piece */
-  bool leaves; /* the chunk behind goes on with it */
-} bwd_chunk;
-
-__device__ static inline bwd_chunk
-bwd_chunk_of(const cu_ssd &k, const ssd_info &f, int64_t c)
-{
-  int n = ssd_rows_of(k, c);
-
-  return {c, c * SSD_Q, n, f.first[n - 1], ssd_linked(k, c + 1)};
-}
-
-/* 2^(l[last] - l[t]) */
-__device__ static inline float
-bwd_leave(const bwd_chunk &q, const ssd_logs &l, int t)
-{
-  return ssd_decay(l, q.n - 1, t);
-}
-
-__device__ static inline bool
-bwd_sees(const ssd_info &f, const bwd_chunk &q, int t, int u)
-{
-  return t < q.n && u <= t && u >= f.first[t];
-}
+#include "ssd_bwd.cuh"
+#include "ssd_bwd_mma.cuh"
 
 /* --- sums inside a chunk ------------------------------------------------- */
 
@@ -52,13 +24,13 @@ typedef struct {
   ssd_tiles s;
   ssd_sums sum;
   float w[SSD_Q][SSD_COLS + 1], part[SSD_THREADS];
-} bwd_shared;
+} plain_shared;
 
 /* Columns u0 .. of w into sh.w, of the gradient of c b' into dcb. */
 template <class T>
 __device__ static inline void
-bwd_inside(const cu_ssd &k, const bwd_chunk &q, int64_t h, cu_mat dy, int u0,
-           bool fresh, bwd_shared &sh, float *dcb)
+plain_inside(const cu_ssd &k, const bwd_chunk &q, int64_t h, cu_mat dy, int u0,
+             bool fresh, plain_shared &sh, float *dcb)
 {
   int64_t g = ssd_group(k, h) * k.d_state, col = h * k.d_head;
   const T *b = (const T *)k.b.p + (q.t0 + u0) * k.b.ld + g;
@@ -105,7 +77,7 @@ bwd_inside(const cu_ssd &k, const bwd_chunk &q, int64_t h, cu_mat dy, int u0,
 
 /* From w's columns u0 .. : col and e. */
 __device__ static inline void
-bwd_columns(const bwd_chunk &q, int u0, bwd_shared &sh)
+bwd_columns(const bwd_chunk &q, int u0, plain_shared &sh)
 {
   int i = threadIdx.x;
 
@@ -128,7 +100,7 @@ bwd_columns(const bwd_chunk &q, int u0, bwd_shared &sh)
 template <class T>
 __device__ static inline void
 bwd_borders(const cu_ssd &k, const bwd_chunk &q, int64_t h, cu_mat dy,
-            const T *gs, bwd_shared &sh)
+            const T *gs, plain_shared &sh)
 {
   int64_t g = ssd_group(k, h) * k.d_state, col = h * k.d_head;
   const T *b = (const T *)k.b.p + q.t0 * k.b.ld + g;
@@ -166,49 +138,12 @@ bwd_borders(const cu_ssd &k, const bwd_chunk &q, int64_t h, cu_mat dy,
   __syncthreads();
 }
 
-/* The first warp: gradients of dt, sums for those of a_log and d. */
-__device__ static inline void
-bwd_dt(const cu_ssd &k, const bwd_chunk &q, int64_t h, const cu_ssd_grad &g,
-       const ssd_info &f, const ssd_logs &l, ssd_sums &s, double *part)
-{
-  double a = ssd_rate(k, h), da = 0.0, dd = 0.0;
-  int lane = threadIdx.x % 32;
-
-  ssd_scan_pieces(f, s.enter, true);
-  __syncwarp();
-  for (int t = lane; t < q.n; t += 32) {
-    s.e[t] += s.enter[t] + (t >= q.last ? s.carried : 0.0f);
-    s.enter[t] = l.dt[t] * s.left[t];
-  }
-  __syncwarp();
-  ssd_scan_pieces(f, s.enter, false);
-  __syncwarp();
-  for (int t = lane; t < q.n; t += 32) {
-    float *to = g.dt + (q.t0 + t) * k.ld_dt + h, v;
-    float e = s.e[t] + (t > f.first[t] ? s.enter[t - 1] : 0.0f);
-
-    da += (double)(l.dt[t] * e);
-    dd += (double)s.diag[t];
-    v = s.col[t] + s.left[t] + (float)(a * (double)e);
-    if (g.dt)
-      *to = g.beta[1] != 0.0f ? g.beta[1] * *to + v : v;
-  }
-  for (int o = 16; o > 0; o /= 2) {
-    da += __shfl_xor_sync(~0u, da, o);
-    dd += __shfl_xor_sync(~0u, dd, o);
-  }
-  if (lane == 0) {
-    part[2 * (q.c * k.n_heads + h)] = da;
-    part[2 * (q.c * k.n_heads + h) + 1] = dd;
-  }
-}
-
 /* Grid: chunks, groups. dcb: (chunks, groups, SSD_Q, SSD_Q). */
 template <class T>
 __global__ void
 bwd_sums(cu_ssd k, cu_ssd_grad g, const T *gs, float *dcb, double *part)
 {
-  CU_DYN_SHARED(bwd_shared, sh);
+  CU_DYN_SHARED(plain_shared, sh);
   int64_t c = blockIdx.x, each = k.n_heads / k.n_groups;
   int64_t h0 = blockIdx.y * each;
   bwd_chunk q;
@@ -223,7 +158,7 @@ bwd_sums(cu_ssd k, cu_ssd_grad g, const T *gs, float *dcb, double *part)
     if (i < SSD_Q)
       sh->sum.e[i] = sh->sum.left[i] = sh->sum.enter[i] = 0.0f;
     for (int u0 = 0; u0 < SSD_Q; u0 += SSD_COLS) {
-      bwd_inside<T>(k, q, h, g.dy, u0, h == h0, *sh, dcb);
+      plain_inside<T>(k, q, h, g.dy, u0, h == h0, *sh, dcb);
       bwd_columns(q, u0, *sh);
     }
     bwd_borders<T>(k, q, h, g.dy, gs, *sh);
@@ -436,8 +371,8 @@ bwd_plain(cudaStream_t s, const cu_ssd &k, const cu_ssd_grad &g, T *gs,
   unsigned n = (unsigned)ssd_chunks(k), groups = (unsigned)k.n_groups;
 
   ssd_walk_back(s, k, g.dy, gs);
-  CU_LAUNCH((bwd_sums<T>), dim3(n, groups), SSD_THREADS, sizeof(bwd_shared), s,
-            k, g, gs, dcb, part);
+  CU_LAUNCH((bwd_sums<T>), dim3(n, groups), SSD_THREADS, sizeof(plain_shared),
+            s, k, g, gs, dcb, part);
   if (g.dx.p)
     CU_LAUNCH((bwd_x<T>),
               dim3(n, (unsigned)k.n_heads, cu_blocks(k.d_head, SSD_COLS)),
@@ -453,11 +388,15 @@ cu_ssd_bwd(cudaStream_t s, cu_ssd k, cu_ssd_grad g)
   int64_t n = ssd_chunks(k);
   double *part = (double *)g.work;
   float *dcb = (float *)(part + 2 * n * k.n_heads);
-  void *gs = dcb + n * k.n_groups * SSD_Q * SSD_Q;
+  void *gs = dcb + cu_ssd_inside_size(n, k.n_heads, k.n_groups);
 
   if (n > 0 && ssd_state_size(k) > 0) {
     ssd_make_logs(s, k);
-    CU_TYPED(k.x, bwd_plain<T>(s, k, g, (T *)gs, dcb, part));
+    if (ssd_fast(k)) {
+      ssd_walk_back(s, k, g.dy, gs);
+      ssd_bwd_mma(s, k, g, gs, dcb, part);
+    } else
+      CU_TYPED(k.x, bwd_plain<T>(s, k, g, (T *)gs, dcb, part));
   }
   if (g.s0 && k.rows.n_span > 0)
     ssd_walk_start(s, k, g);

@@ -4,7 +4,7 @@
  * over the last piece of each chunk; a document that starts there starts from
  * zero or its start state. Backward, from right to left over the first pieces,
  *   g' = 2^l[last] g + sum_t enter[t] dy[t] c[t]'. */
-#include "ssd.cuh"
+#include "ssd_mma.cuh"
 
 enum { WALK_CHUNKS, WALK_SEGMENTS, WALK_SPANS };
 
@@ -338,6 +338,10 @@ walk_grid(const cu_ssd &k, int64_t ranges)
 void
 ssd_walk_chunks(cudaStream_t s, const cu_ssd &k)
 {
+  if (ssd_fast(k)) {
+    ssd_walk_chunks_mma(s, k);
+    return;
+  }
   CU_TYPED(k.x, CU_LAUNCH((walk_forward<T>), walk_grid(k, 1), SSD_THREADS, 0, s,
                           k, WALK_CHUNKS, (float *)NULL, (int64_t)0));
 }
@@ -360,6 +364,10 @@ ssd_walk_spans(cudaStream_t s, const cu_ssd &k, float *out, int64_t ld)
 void
 ssd_walk_back(cudaStream_t s, const cu_ssd &k, cu_mat dy, void *gs)
 {
+  if (ssd_fast(k)) {
+    ssd_walk_back_mma(s, k, dy, gs);
+    return;
+  }
   CU_TYPED(k.x, CU_LAUNCH((walk_back<T>), walk_grid(k, 1), SSD_THREADS, 0, s, k,
                           dy, (T *)gs));
 }

@@ -262,6 +262,26 @@ scan_generate(const scan_shape *k, int calls)
   release();
 }
 
+/* Documents that are NaN and infinite beside others, in one chunk and over its
+ * border. */
+static void
+check_poisoned(const scan_shape *k, int64_t t0, int64_t t1)
+{
+  ops_case *s = new_case(k->T, k->len, 3);
+
+  scan_inputs(s, k, k->T);
+  for (int i = 0; i < 4; i++) {
+    float *x = hy_f32(s->in[i]);
+
+    for (int64_t t = t0; t < t1; t++)
+      for (int64_t j = 0; j < hy_cols(s->in[i]); j++)
+        x[t * s->in[i]->ld + j] = (t + j) % 3 ? NAN : INFINITY;
+  }
+  s->poisoned = 1;
+  s->call = call_ssd;
+  ops_check(s);
+}
+
 void
 parity_ssd(void)
 {
@@ -270,10 +290,10 @@ parity_ssd(void)
       {5, 3, 64, 1, 128, {2, 2, 2}, 1.0, 0},
       {127, 2, 64, 2, 128, {1000, 1, 1}, 0.1, 0},
       {128, 1, 64, 1, 128, {128, 1, 1}, 0.1, 0},
-      {129, 2, 64, 1, 128, {128, 1, 1}, 0.1, 0},
+      {129, 1, 64, 1, 128, {128, 1, 1}, 0.1, 0},
       {300, 2, 64, 1, 128, {100, 156, 44}, 0.01, 0},
-      {300, 3, 64, 1, 128, {1000, 1, 1}, 0.1, 0},
-      {257, 2, 64, 2, 128, {1000, 1, 1}, 4.0, 70},
+      {300, 3, 16, 1, 24, {1000, 1, 1}, 0.1, 0},
+      {257, 1, 64, 1, 128, {1000, 1, 1}, 4.0, 70},
       {140, 2, 64, 1, 64, {30, 1, 40}, 0.1, 0},
       {130, 4, 5, 2, 7, {3, 70, 55}, 0.1, 0},
       {260, 2, 33, 2, 17, {1000, 1, 1}, 0.1, 100},
@@ -282,8 +302,12 @@ parity_ssd(void)
 
   for (size_t i = 0; i < sizeof k / sizeof *k; i++)
     check_scan(&k[i]);
-  scan_generate(&k[1], 1);
-  scan_generate(&k[1], 2);
+  check_poisoned(&(scan_shape){200, 1, 64, 1, 128, {20, 40, 140}, 0.1, 0}, 20,
+                 60);
+  check_poisoned(&(scan_shape){200, 2, 40, 2, 16, {60, 80, 60}, 0.1, 0}, 60,
+                 140);
+  check_poisoned(&(scan_shape){150, 2, 3, 1, 5, {60, 80, 60}, 0.1, 0}, 60, 140);
+  scan_generate(&k[0], 2);
   scan_generate(&k[9], 2);
 }
 
@@ -299,8 +323,8 @@ void
 parity_ssd_state(void)
 {
   static const scan_shape k[] = {
-      {300, 2, 64, 1, 128, {1000, 1, 1}, 0.01, 150},
-      {260, 3, 64, 1, 128, {70, 140, 1}, 0.1, 200},
+      {300, 1, 64, 1, 128, {1000, 1, 1}, 0.01, 150},
+      {260, 3, 16, 1, 40, {70, 140, 1}, 0.1, 200},
       {257, 4, 5, 2, 7, {3, 100, 55}, 1.0, 60},
   };
 

@@ -23,6 +23,7 @@ struct ops_case {
   int split;    /* products split by threads: BLAS may round edges otherwise */
   int in_place; /* the gradient takes the place of in[0] */
   int before;   /* records of other ops that make what this one changes */
+  int poisoned; /* some documents are NaN: others must not be (GPU) */
   /* Calls the op; NULL for a loss. */
   hy_tensor *(*call)(hy_ctx *c, ops_case *s, hy_tensor **in);
   /* out (or the value of the loss) from x */
