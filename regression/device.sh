@@ -102,12 +102,17 @@ train again 1 job.device=cuda job.precision=bf16
 same "the same run, the same bits" bf16 again
 train graph 1 job.device=cuda job.precision=bf16 job.graph=.true.
 same "played graphs, the same bits" bf16 graph
+train dp2graph 2 job.device=cuda job.graph=.true.
 train offload 1 job.device=cuda job.precision=bf16 optim.offload=.true.
 same "optimizer states on the host, the same bits" bf16 offload
 train recompute 1 job.device=cuda job.precision=bf16 optim.recompute=all
 same "layers run again, the same bits" bf16 recompute
 train dp2 2 job.device=cuda
+cp out dp2.out
 near "2 ranks, dp" dp2 "$fine"
+same "2 ranks, dp, played graphs, the same bits" dp2 dp2graph
+test_that "more ranks than GPUs are said" \
+  grep -q '^GPU: .*2 ranks on each; .*more ranks than GPUs' dp2.out
 train zero3 2 job.device=cuda job.precision=bf16 optim.zero=3
 near "2 ranks, zero 3, bf16" zero3 "$rough"
 
@@ -142,4 +147,25 @@ refused 2 "job.graph=.true.: a micro-batch must not send" 2 "$deck" \
   job.device=cuda job.graph=.true. grid.tp=2 job.dir=no
 HYMN_CUDA_MODULE=$work/none.so refused 5 "job.device='cuda'" 1 "$deck" \
   job.device=cuda job.dir=no
+
+# What only the module of the shim can play: it reads its GPUs from the
+# environment.
+if [ $shim = 1 ]; then
+  export HYMN_SHIM_GPUS=2
+  holds "hybrid_packed, fp32, 2 GPUs by NCCL's calls" 2 "$compare" \
+    compare.case="$cases/hybrid_packed" job.device=cuda grid.ep=2
+  train nccl 2 job.device=cuda
+  same "2 GPUs by NCCL's calls, the bits of MPI" dp2 nccl
+  test_that "NCCL is said" grep -q '^GPU: .*by NCCL' out
+  HYMN_SHIM_NCCL_ERROR=1 refused 5 NCCL 2 "$deck" job.device=cuda job.dir=no
+  unset HYMN_SHIM_GPUS
+  HYMN_SHIM_GPUS=0 refused 5 'no GPU to be found' 2 "$deck" job.device=cuda \
+    job.dir=no
+  HYMN_SHIM_ARCH=75 refused 5 'architecture 7.5' 1 "$deck" job.device=cuda \
+    job.dir=no
+  HYMN_SHIM_MEMORY=100M refused 5 'GiB are missing; lower' 1 "$deck" \
+    job.device=cuda job.dir=no data.seq_len=16384
+  HYMN_SHIM_FAIL=ce_fwd:3 refused 5 'CUDA: step .*ce' 2 "$deck" \
+    job.device=cuda job.dir=no
+fi
 finish

@@ -4,6 +4,7 @@
 #include "grid/threads.h"
 #include "io/lineage.h"
 #include "base/version.h"
+#include "gpu/device.h"
 #include "model/count.h"
 #include "optim/lr.h"
 #include "optim/update.h"
@@ -323,6 +324,8 @@ hello(const hy_train *r)
   print_axis("ep", g->ep.size);
   print_axis("pp", g->pp.size);
   printf("), %d threads each\n", r->n_threads);
+  if (*hy_device_line(g))
+    printf("%s\n", hy_device_line(g));
   if (g->pp.size > 1)
     print_cut(&r->model.plan);
   printf("model %s: %lld parameters, %lld active; %.3g FLOP a token\n",
