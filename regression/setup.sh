@@ -31,6 +31,7 @@ fail() {
 
 # A command that only this package brings, or - for a library.
 packages='gcc gcc
+g++ g++
 make make
 autoreconf autoconf
 automake automake

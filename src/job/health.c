@@ -90,12 +90,13 @@ sum_is_right(const hy_comm *w, const float *x)
   return 1;
 }
 
-/* The sum over all ranks of numbers where the tensors of this grid lie. */
+/* The sum over all ranks of numbers where the tensors of this grid lie: over
+ * dp_cp, which moves them (grid.world is for arrays of the host). */
 static int
 check_sum(const hy_grid *grid, const char *what)
 {
   const hy_mem *mem = hy_backend_of(grid)->mem;
-  const hy_comm *w = &grid->world;
+  const hy_comm *w = &grid->dp_cp;
   float *x = hy_malloc(N_SUM * sizeof *x);
   float *there = mem->get(N_SUM * sizeof *x);
   float *scratch = mem->get(sizeof *x * hy_sum_room(w, N_SUM));
