@@ -12,6 +12,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #ifndef HY_CUDA_ARCH
 #define HY_CUDA_ARCH "this computer's CPU"
@@ -63,6 +64,17 @@ gpu_used(void)
   return dev.free > now ? dev.free - now : 0;
 }
 
+/* A fault of the program comes on all ranks at once: the first one speaks, and
+ * ends the others. */
+static void
+wait_a_turn(void)
+{
+  int rank = gpu_comm_rank();
+  const struct timespec turn = {.tv_nsec = 50000000L * (rank < 10 ? rank : 10)};
+
+  nanosleep(&turn, NULL);
+}
+
 void
 gpu_check(cudaError_t e, const char *what)
 {
@@ -72,6 +84,7 @@ gpu_check(cudaError_t e, const char *what)
     dev.op = what;
     return;
   }
+  wait_a_turn();
   hy_die(HY_ERES,
          "CUDA: step %lld, rank %d, GPU %d: %s (%s) in %s, or before it behind "
          "%s; CUDA_LAUNCH_BLOCKING=1 names the kernel",
