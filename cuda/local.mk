@@ -189,9 +189,6 @@ src_gpu_test_parity_SOURCES = src/gpu/test_parity.c \
   src/gpu/test_parity_ssd.c \
   src/gpu/test_parity_norm.c
 src_gpu_test_parity_CPPFLAGS = $(AM_CPPFLAGS) $(SHIM_CPPFLAGS) -DHY_TEST_PINNED
-# all of it: weak references alone take nothing out of an archive
-src_gpu_test_parity_LDFLAGS = \
-  -Wl,--whole-archive,src/gpu/libgpu_shim.a,--no-whole-archive
 src_gpu_test_parity_LDADD = src/gpu/libgpu_shim.a $(HYMN_TEST_LIBS) -lstdc++
 
 hymn_unit_tests += src/gpu/test_mem

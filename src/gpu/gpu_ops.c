@@ -4,10 +4,11 @@
 #include "gpu/gpu_rate.h"
 #include "op/cost.h"
 
-/* Each body is followed by a look at what its launches said. */
+/* Each body is followed by a look at what its launches said; a missing one does
+ * not link. */
 #define HY_OP(n)                                                               \
-  __attribute__((weak)) void gpu_##n##_fwd(hy_ctx *, hy_rec *);                \
-  __attribute__((weak)) void gpu_##n##_bwd(hy_ctx *, hy_rec *);                \
+  void gpu_##n##_fwd(hy_ctx *, hy_rec *);                                      \
+  void gpu_##n##_bwd(hy_ctx *, hy_rec *);                                      \
   static void fwd_##n(hy_ctx *c, hy_rec *r)                                    \
   {                                                                            \
     gpu_##n##_fwd(c, r);                                                       \

@@ -6,6 +6,7 @@ src_libhymn_a_SOURCES += \
   src/op/columns.c src/op/columns.h \
   src/op/cost.c src/op/cost.h \
   src/op/hop.c src/op/hop.h \
+  src/op/look.c \
   src/op/op.c src/op/op.h src/op/ops.def \
   src/op/region.h src/op/region_cp.c src/op/region_doc.c \
   src/op/region_ep.c src/op/region_ring.c src/op/region_tp.c \
