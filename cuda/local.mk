@@ -238,9 +238,63 @@ src_gpu_test_optim_mpi_SOURCES = src/gpu/test_optim_mpi.c \
   src/model/test_tiny.h src/cpu/test_op.h
 src_gpu_test_optim_mpi_CPPFLAGS = $(AM_CPPFLAGS) $(SHIM_CPPFLAGS)
 src_gpu_test_optim_mpi_LDADD = src/gpu/libgpu_shim.a $(HYMN_TEST_LIBS) -lstdc++
+
+# The parity program with sanitizers in the kernels, for regression/cuda.sh:
+# AddressSanitizer and UBSan, and ThreadSanitizer, which sees each thread of a
+# block (the shim itself is compiled without it).
+SHIM_TESTED = $(src_gpu_test_parity_OBJECTS) $(src_gpu_libgpu_shim_a_OBJECTS)
+SHIM_FLAGS = -std=c++17 -g -O1 -Wno-unknown-pragmas -MD -MP $(SHIM_CPPFLAGS)
+ASAN = -fsanitize=address,undefined -fno-sanitize-recover=undefined
+ASAN_O = $(CU_FILES:cuda/%.cu=cuda/asan/%.o) \
+  $(SHIM_FILES:cuda/shim/%.cpp=cuda/asan/shim/%.o)
+TSAN_O = $(CU_FILES:cuda/%.cu=cuda/tsan/%.o) \
+  $(SHIM_FILES:cuda/shim/%.cpp=cuda/tsan/shim/%.o)
+cuda/asan/shim/%.o: cuda/shim/%.cpp
+	@$(MKDIR_P) cuda/asan/shim
+	$(AM_V_SHIM)$(CXX) $(SHIM_FLAGS) $(ASAN) -c -o $@ $<
+cuda/asan/%.o: cuda/%.cu
+	@$(MKDIR_P) cuda/asan
+	$(AM_V_SHIM)$(CXX) $(SHIM_FLAGS) $(ASAN) -x c++ -c -o $@ $<
+cuda/tsan/shim/%.o: cuda/shim/%.cpp
+	@$(MKDIR_P) cuda/tsan/shim
+	$(AM_V_SHIM)$(CXX) $(SHIM_FLAGS) -DSHIM_TSAN -c -o $@ $<
+cuda/tsan/%.o: cuda/%.cu
+	@$(MKDIR_P) cuda/tsan
+	$(AM_V_SHIM)$(CXX) $(SHIM_FLAGS) -fsanitize=thread -x c++ -c -o $@ $<
+-include $(ASAN_O:.o=.d) $(TSAN_O:.o=.d)
+cuda/asan/test_parity: src/gpu/test_parity $(ASAN_O)
+	$(AM_V_CCLD)$(CC) $(AM_CFLAGS) $(CFLAGS) $(ASAN) -o $@ $(SHIM_TESTED) \
+	  $(ASAN_O) $(HYMN_TEST_LIBS) -lstdc++
+cuda/tsan/test_parity: src/gpu/test_parity $(TSAN_O)
+	$(AM_V_CCLD)$(CC) $(AM_CFLAGS) $(CFLAGS) -fsanitize=thread -o $@ \
+	  $(SHIM_TESTED) $(TSAN_O) $(HYMN_TEST_LIBS) -lstdc++
+CLEANFILES += $(ASAN_O) $(ASAN_O:.o=.d) $(TSAN_O) $(TSAN_O:.o=.d) \
+  cuda/asan/test_parity cuda/tsan/test_parity
 else
 check_DATA =
 check-local: say-no-cxx
 say-no-cxx:
 	@echo "configure found no C++ compiler: kernels for GPUs are not tested"
+endif
+
+# --- the tests on a GPU, for regression/gpu.sh -----------------------------------
+if HAVE_NVCC
+EXTRA_PROGRAMS = src/gpu/test_parity_gpu src/gpu/test_kit_gpu \
+  src/gpu/test_mem_gpu
+GPU_TEST_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir) $(CUDA_CPPFLAGS)
+GPU_TEST_LIBS = src/gpu/libgpu_cuda.a $(HYMN_TEST_LIBS) $(CUDA_MODULE_LIBS)
+src_gpu_test_parity_gpu_SOURCES = $(src_gpu_test_parity_SOURCES)
+src_gpu_test_parity_gpu_CPPFLAGS = $(GPU_TEST_CPPFLAGS) -DHY_TEST_PINNED
+src_gpu_test_parity_gpu_LDFLAGS = \
+  -Wl,--whole-archive,src/gpu/libgpu_cuda.a,--no-whole-archive
+src_gpu_test_parity_gpu_LDADD = $(GPU_TEST_LIBS)
+src_gpu_test_parity_gpu_DEPENDENCIES = src/gpu/libgpu_cuda.a src/libhymn.a $(CU_O)
+src_gpu_test_kit_gpu_SOURCES = $(src_gpu_test_kit_SOURCES)
+src_gpu_test_kit_gpu_CPPFLAGS = $(GPU_TEST_CPPFLAGS)
+src_gpu_test_kit_gpu_LDADD = $(GPU_TEST_LIBS)
+src_gpu_test_kit_gpu_DEPENDENCIES = src/gpu/libgpu_cuda.a src/libhymn.a $(CU_O)
+src_gpu_test_mem_gpu_SOURCES = $(src_gpu_test_mem_SOURCES)
+src_gpu_test_mem_gpu_CPPFLAGS = $(GPU_TEST_CPPFLAGS)
+src_gpu_test_mem_gpu_LDADD = $(GPU_TEST_LIBS)
+src_gpu_test_mem_gpu_DEPENDENCIES = src/gpu/libgpu_cuda.a src/libhymn.a $(CU_O)
 endif

@@ -12,7 +12,12 @@ EXTRA_DIST += \
   regression/cli.sh \
   regression/compare-csv.awk \
   regression/context.sh \
+  regression/cuda-bugs.sh \
+  regression/cuda-occupancy.sh \
+  regression/cuda.sh \
   regression/decks.sh \
+  regression/device.sh \
+  regression/gpu.sh \
   regression/decks/faults.nml \
   regression/decks/generate.nml \
   regression/decks/dense.nml \
