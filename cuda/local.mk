@@ -109,7 +109,8 @@ src_gpu_libgpu_cuda_a_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir) $(CUDA_CPPFLAGS) \
   -DHY_CUDA_ARCH='"$(CUDA_ARCH)"'
 src_gpu_libgpu_cuda_a_CFLAGS = $(AM_CFLAGS) -fPIC
 CU_O = $(CU_FILES:.cu=.nvcc.o)
-HYMN_NVCCFLAGS = -std=c++17 -O3 -lineinfo -Xcompiler -fPIC $(CUDA_GENCODE)
+HYMN_NVCCFLAGS = -std=c++17 -O3 -lineinfo -Xfatbin -compress-all \
+  -Xcompiler -fPIC $(CUDA_GENCODE)
 AM_V_NVCC = $(am__v_NVCC_@AM_V@)
 am__v_NVCC_ = $(am__v_NVCC_@AM_DEFAULT_V@)
 am__v_NVCC_0 = @echo "  NVCC    " $@;
