@@ -98,6 +98,9 @@ GPU_FILES = \
   src/gpu/gpu_linear.c src/gpu/gpu_blas.c src/gpu/gpu_blas.h \
   src/gpu/gpu_ce.c
 
+# the version that the module tells the program that loads it
+src/gpu/cuda-gpu.$(OBJEXT) src/gpu/shim-gpu.$(OBJEXT): src/base/commit.h
+
 # --- the module for a GPU ------------------------------------------------------
 # Kernels by nvcc, each for all architectures; the host side by the C compiler,
 # as position-independent code. The program that loads the module has the rest.

@@ -5,10 +5,11 @@
 #include "cuda/probe.h"
 #include "base/err.h"
 #include "base/mem.h"
-#include "base/version.h"
+#include "base/commit.h"
 #include "gpu/gpu_comm.h"
 #include "gpu/gpu_lane.h"
 #include "gpu/gpu_module.h"
+#include "config.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -262,7 +263,8 @@ make_module(void)
                             .describe = describe,
                             .print = print_gpus};
 
-  m.version = hy_version();
+  /* hy_version() here would be that of the program that loads this */
+  m.version = PACKAGE_VERSION " (" HY_COMMIT ")";
   return &m;
 }
 
