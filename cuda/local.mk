@@ -182,6 +182,14 @@ cuda/shim/hymn-cuda.so: src/gpu/libgpu_shim.a
 	  src/gpu/libgpu_shim.a -Wl,--no-whole-archive -lstdc++
 CLEANFILES += cuda/shim/hymn-cuda.so
 
+hymn_unit_tests += cuda/shim/test_shim
+cuda_shim_test_shim_SOURCES = cuda/shim/test_shim.cpp
+cuda_shim_test_shim_CPPFLAGS = $(SHIM_CPPFLAGS)
+cuda_shim_test_shim_CXXFLAGS = -std=c++17 -Wall -Wno-unknown-pragmas \
+  $(HYMN_CXXFLAGS)
+cuda_shim_test_shim_LDADD = src/gpu/libgpu_shim.a $(HYMN_TEST_LIBS) -lstdc++
+cuda_shim_test_shim_LINK = $(CCLD) $(AM_CFLAGS) $(CFLAGS) -o $@
+
 hymn_unit_tests += src/gpu/test_parity
 src_gpu_test_parity_SOURCES = src/gpu/test_parity.c \
   src/gpu/test_parity_attention.c \
