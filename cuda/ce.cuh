@@ -46,11 +46,14 @@ ce_see(ce_seen &s, const float (&x)[N], int n)
   s.top = top;
 }
 
+/* The numbers that a thread has in flight. */
+template <class T, bool WHOLE>
+using ce_flight = float[CE_FLIGHT * ce_piece<T, WHOLE>::N];
+
 /* Up to CE_FLIGHT pieces, CE_THREADS apart from piece i, of a row of n. */
 template <class T, bool WHOLE>
 __device__ static inline int
-ce_load(float (&x)[CE_FLIGHT * ce_piece<T, WHOLE>::N], const T *z, int64_t i,
-        int64_t n)
+ce_load(ce_flight<T, WHOLE> &x, const T *z, int64_t i, int64_t n)
 {
   typedef ce_piece<T, WHOLE> piece;
   typename piece::raw raw[CE_FLIGHT];

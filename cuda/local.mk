@@ -150,7 +150,7 @@ SHIM_FILES = \
 EXTRA_DIST += $(SHIM_H) $(SHIM_FILES)
 SHIM_CPPFLAGS = -I$(srcdir) -I$(srcdir)/cuda/shim/include
 SHIM_CXXFLAGS = -std=c++17 -O2 -g -fPIC -fvisibility=hidden -Wall \
-  -Wno-unknown-pragmas -fno-strict-aliasing $(HYMN_CXXFLAGS)
+  -Wno-unknown-pragmas -Wno-pass-failed -fno-strict-aliasing $(HYMN_CXXFLAGS)
 SHIM_O = $(CU_FILES:.cu=.host.o) $(SHIM_FILES:.cpp=.o)
 AM_V_SHIM = $(am__v_SHIM_@AM_V@)
 am__v_SHIM_ = $(am__v_SHIM_@AM_DEFAULT_V@)
@@ -185,7 +185,7 @@ CLEANFILES += cuda/shim/hymn-cuda.so
 hymn_unit_tests += cuda/shim/test_shim
 cuda_shim_test_shim_SOURCES = cuda/shim/test_shim.cpp
 cuda_shim_test_shim_CPPFLAGS = $(SHIM_CPPFLAGS)
-cuda_shim_test_shim_CXXFLAGS = -std=c++17 -Wall -Wno-unknown-pragmas \
+cuda_shim_test_shim_CXXFLAGS = -std=c++17 -Wall -Wno-unknown-pragmas -Wno-pass-failed \
   $(HYMN_CXXFLAGS)
 cuda_shim_test_shim_LDADD = src/gpu/libgpu_shim.a $(HYMN_TEST_LIBS) -lstdc++
 cuda_shim_test_shim_LINK = $(CCLD) $(AM_CFLAGS) $(CFLAGS) -o $@
@@ -255,7 +255,7 @@ src_gpu_test_optim_mpi_LDADD = src/gpu/libgpu_shim.a $(HYMN_TEST_LIBS) -lstdc++
 # AddressSanitizer and UBSan, and ThreadSanitizer, which sees each thread of a
 # block (the shim itself is compiled without it).
 SHIM_TESTED = $(src_gpu_test_parity_OBJECTS) $(src_gpu_libgpu_shim_a_OBJECTS)
-SHIM_FLAGS = -std=c++17 -g -O1 -Wno-unknown-pragmas -MD -MP $(SHIM_CPPFLAGS)
+SHIM_FLAGS = -std=c++17 -g -O1 -Wno-unknown-pragmas -Wno-pass-failed -MD -MP $(SHIM_CPPFLAGS)
 ASAN = -fsanitize=address,undefined -fno-sanitize-recover=undefined
 ASAN_O = $(CU_FILES:cuda/%.cu=cuda/asan/%.o) \
   $(SHIM_FILES:cuda/shim/%.cpp=cuda/asan/shim/%.o)

@@ -19,6 +19,8 @@ enum { MAX_SHARED = 227 << 10, DEFAULT_SHARED = 48 << 10 };
 static void
 run_block(unsigned number, size_t shmem)
 {
+  Quiet quiet; /* memory of one block comes back for the next */
+
   blockIdx.x = number % gridDim.x;
   blockIdx.y = number / gridDim.x % gridDim.y;
   blockIdx.z = number / (gridDim.x * gridDim.y);
