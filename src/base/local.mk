@@ -4,6 +4,7 @@ src_libhymn_a_SOURCES += \
   src/base/err.c src/base/err.h \
   src/base/file.c src/base/file.h \
   src/base/hash.c src/base/hash.h \
+  src/base/lineage.c src/base/lineage.h \
   src/base/mem.c src/base/mem.h \
   src/base/progress.c src/base/progress.h \
   src/base/rng.c src/base/rng.h \

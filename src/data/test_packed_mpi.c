@@ -3,7 +3,7 @@
 #include "base/err.h"
 #include "base/file.h"
 #include "data/ngram.h"
-#include "data/prepare.h"
+#include "prep/prepare.h"
 #include "data/test_pack.h"
 
 #include <hdf5.h>

@@ -2,7 +2,7 @@
 #ifndef HYMN_GEN_PROMPTS_H
 #define HYMN_GEN_PROMPTS_H
 
-#include "data/tokenizer.h"
+#include "text/tokenizer.h"
 #include "deck/deck.h"
 
 typedef struct {

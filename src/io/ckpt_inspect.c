@@ -1,6 +1,6 @@
 /* ckpt_inspect.c: what a checkpoint holds, for people. */
 #include "io/ckpt_impl.h"
-#include "io/lineage.h"
+#include "base/lineage.h"
 #include "base/err.h"
 #include "base/file.h"
 

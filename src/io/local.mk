@@ -16,7 +16,6 @@ src_libhymn_a_SOURCES += \
   src/io/hf_inspect.c \
   src/io/hf_plan.c src/io/hf_plan.h \
   src/io/history.c src/io/history.h \
-  src/io/lineage.c src/io/lineage.h \
   src/io/safetensors.c src/io/safetensors.h src/io/st_impl.h \
   src/io/safetensors_write.c \
   src/io/source.c src/io/source.h \

@@ -3,7 +3,7 @@
 #include "base/file.h"
 #include "grid/share.h"
 #include "io/ckpt.h"
-#include "io/lineage.h"
+#include "base/lineage.h"
 #include "layer/piece.h"
 #include "model/cfg.h"
 #include "model/stage.h"

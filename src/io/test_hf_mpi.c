@@ -3,7 +3,7 @@
 #include "base/file.h"
 #include "io/ckpt.h"
 #include "io/hf.h"
-#include "io/lineage.h"
+#include "base/lineage.h"
 
 #include <setjmp.h>
 #include <stdarg.h>

@@ -2,7 +2,7 @@
 #include "base/err.h"
 #include "base/file.h"
 #include "base/rng.h"
-#include "data/tokenizer.h"
+#include "text/tokenizer.h"
 #include "grid/threads.h"
 #include "io/source.h"
 #include "verify/case.h"

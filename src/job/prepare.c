@@ -1,6 +1,6 @@
 /* prepare.c: the job that packs text for training. */
 #include "job/job.h"
-#include "data/prepare.h"
+#include "prep/prepare.h"
 
 static int
 prepare_run(hy_deck *deck, const hy_grid *grid)

@@ -2,9 +2,9 @@
 #include "job/job.h"
 #include "base/err.h"
 #include "base/file.h"
-#include "data/lines.h"
-#include "data/tokenizer.h"
-#include "data/utf8.h"
+#include "prep/lines.h"
+#include "text/tokenizer.h"
+#include "text/utf8.h"
 
 #include <jansson.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
 #include "base/err.h"
 #include "base/file.h"
 #include "grid/threads.h"
-#include "io/lineage.h"
+#include "base/lineage.h"
 #include "base/version.h"
 #include "gpu/device.h"
 #include "model/count.h"

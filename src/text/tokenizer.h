@@ -5,8 +5,8 @@
  * Sequence; normalizer NFC or none; decoder ByteLevel; added tokens with all
  * their flags. What the file asks for beyond that is refused by name. The
  * post-processor is not applied: ids carry no begin-of-text token. */
-#ifndef HYMN_DATA_TOKENIZER_H
-#define HYMN_DATA_TOKENIZER_H
+#ifndef HYMN_TEXT_TOKENIZER_H
+#define HYMN_TEXT_TOKENIZER_H
 
 #include "base/mem.h"
 

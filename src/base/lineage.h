@@ -3,8 +3,8 @@
  * [{"kind": "weight folder", "content": "<hash>", "lineage": [...]}, ...]: each
  * input by the hash of its content, with its own inputs inside; neither paths
  * nor dates. */
-#ifndef HYMN_IO_LINEAGE_H
-#define HYMN_IO_LINEAGE_H
+#ifndef HYMN_BASE_LINEAGE_H
+#define HYMN_BASE_LINEAGE_H
 
 #include "base/mem.h"
 

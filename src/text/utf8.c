@@ -1,4 +1,4 @@
-#include "data/utf8.h"
+#include "text/utf8.h"
 
 size_t
 hy_utf8_next(const char *s, size_t n, int *ok)

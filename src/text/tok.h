@@ -1,11 +1,11 @@
 /* tok.h: inside the tokenizer; only tok*.c include it. */
-#ifndef HYMN_DATA_TOK_H
-#define HYMN_DATA_TOK_H
+#ifndef HYMN_TEXT_TOK_H
+#define HYMN_TEXT_TOK_H
 
 #define PCRE2_CODE_UNIT_WIDTH 8
 
 #include "base/hash.h"
-#include "data/tokenizer.h"
+#include "text/tokenizer.h"
 
 #include <pcre2.h>
 

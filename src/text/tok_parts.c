@@ -1,6 +1,6 @@
 /* tok_parts.c: reading the small parts of tokenizer.json: normalizer,
  * pre-tokenizers, decoder; and the checks that all readers share. */
-#include "data/tok_json.h"
+#include "text/tok_json.h"
 #include "base/err.h"
 
 #include <stdlib.h>

@@ -1,7 +1,7 @@
-#include "data/tokenizer.h"
+#include "text/tokenizer.h"
 #include "base/err.h"
-#include "data/tok.h"
-#include "data/utf8.h"
+#include "text/tok.h"
+#include "text/utf8.h"
 
 #include <stdlib.h>
 #include <string.h>

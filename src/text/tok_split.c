@@ -3,9 +3,9 @@
  * Patterns in tokenizer.json are written for Oniguruma; PCRE2 runs them here.
  * Where the two read the same text differently the pattern is rewritten, or
  * refused by name when that is not simple. */
-#include "data/tok.h"
+#include "text/tok.h"
 #include "base/err.h"
-#include "data/utf8.h"
+#include "text/utf8.h"
 
 #include <ctype.h>
 #include <stdlib.h>

@@ -1,7 +1,7 @@
 /* lines.h: text files, plain or gzip (name ends in .gz), whole or by lines
  * from a place inside them. */
-#ifndef HYMN_DATA_LINES_H
-#define HYMN_DATA_LINES_H
+#ifndef HYMN_PREP_LINES_H
+#define HYMN_PREP_LINES_H
 
 #include "base/mem.h"
 

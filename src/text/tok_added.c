@@ -3,9 +3,9 @@
  * First those that are not `normalized` in the text as it is, then, in what
  * lies between, the others in the normalized text. Leftmost first, longest
  * first. Source of the rules: the `tokenizers` package. */
-#include "data/tok.h"
+#include "text/tok.h"
 #include "base/err.h"
-#include "data/utf8.h"
+#include "text/utf8.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,6 +1,6 @@
 /* prepare.h: text files to one packed file. */
-#ifndef HYMN_DATA_PREPARE_H
-#define HYMN_DATA_PREPARE_H
+#ifndef HYMN_PREP_PREPARE_H
+#define HYMN_PREP_PREPARE_H
 
 #include "deck/deck.h"
 #include "grid/comm.h"

@@ -1,11 +1,11 @@
-#include "data/prepare.h"
+#include "prep/prepare.h"
 #include "base/err.h"
 #include "base/hash.h"
 #include "base/progress.h"
-#include "data/lines.h"
+#include "prep/lines.h"
 #include "data/packed.h"
-#include "data/tokenizer.h"
-#include "data/utf8.h"
+#include "text/tokenizer.h"
+#include "text/utf8.h"
 
 #include <jansson.h>
 #include <stdlib.h>

@@ -1,4 +1,4 @@
-#include "data/lines.h"
+#include "prep/lines.h"
 #include "base/err.h"
 
 #include <errno.h>

@@ -1,9 +1,9 @@
 /* tok_load.c: tokenizer.json to tables. What would change ids and is not
  * covered is refused by name. */
-#include "data/tok_json.h"
+#include "text/tok_json.h"
 #include "base/err.h"
 #include "base/file.h"
-#include "data/utf8.h"
+#include "text/utf8.h"
 
 #include <jansson.h>
 #include <stdlib.h>

@@ -1,8 +1,8 @@
 /* tok_json.h: reading tokenizer.json; only tok_load.c and tok_parts.c. */
-#ifndef HYMN_DATA_TOK_JSON_H
-#define HYMN_DATA_TOK_JSON_H
+#ifndef HYMN_TEXT_TOK_JSON_H
+#define HYMN_TEXT_TOK_JSON_H
 
-#include "data/tok.h"
+#include "text/tok.h"
 
 #include <jansson.h>
 

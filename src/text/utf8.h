@@ -1,6 +1,6 @@
 /* utf8.h: finding and replacing what is not UTF-8. */
-#ifndef HYMN_DATA_UTF8_H
-#define HYMN_DATA_UTF8_H
+#ifndef HYMN_TEXT_UTF8_H
+#define HYMN_TEXT_UTF8_H
 
 #include "base/mem.h"
 

@@ -1,6 +1,6 @@
 /* tok_bpe.c: the vocabulary, the merges, and the merging of one piece. */
-#include "data/tok.h"
-#include "data/utf8.h"
+#include "text/tok.h"
+#include "text/utf8.h"
 
 #include <stdlib.h>
 #include <string.h>

@@ -1,4 +1,4 @@
-#include "io/lineage.h"
+#include "base/lineage.h"
 
 #include <jansson.h>
 #include <stdlib.h>

@@ -2,7 +2,7 @@
  * to refuse. */
 #include "base/err.h"
 #include "base/file.h"
-#include "data/tokenizer.h"
+#include "text/tokenizer.h"
 
 #include <jansson.h>
 #include <setjmp.h>

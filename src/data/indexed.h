@@ -1,0 +1,70 @@
+/* indexed.h: Megatron's indexed data, NAME.idx and NAME.bin.
+ *
+ * .idx: magic, version, type of ids, lengths and byte offsets of sequences,
+ * borders of documents; .bin: ids one after another, little endian. Source:
+ * NVIDIA/Megatron-LM, megatron/core/datasets/indexed_dataset.py. */
+#ifndef HYMN_DATA_INDEXED_H
+#define HYMN_DATA_INDEXED_H
+
+#include "base/hash.h"
+#include "grid/comm.h"
+
+#include <stdint.h>
+
+typedef struct hy_indexed hy_indexed; /* fields in indexed.c */
+
+/** 1 if a path names such data: it ends in .idx or .bin, or has NAME.idx. */
+int hy_indexed_is(const char *path);
+
+/** Map both files and check all of the index: magic, version, type, sizes,
+ *  offsets that follow each other, borders, the size of .bin.
+ *  \param path  NAME, NAME.idx or NAME.bin
+ *  Not collective. \return 0, HY_EFILE (missing, no such file, truncated),
+ *  HY_EDATA (contradicts itself: the text names the entry). */
+int hy_indexed_open(hy_indexed **x, const char *path);
+void hy_indexed_free(hy_indexed *x);
+
+int64_t hy_indexed_n_seq(const hy_indexed *x);
+int64_t hy_indexed_n_docs(const hy_indexed *x);
+int64_t hy_indexed_n_tokens(const hy_indexed *x);
+/** Code of the type of ids, 1 .. 8, as in the file. */
+int hy_indexed_type(const hy_indexed *x);
+/** Tokens of sequence i. */
+int64_t hy_indexed_len(const hy_indexed *x, int64_t i);
+/** First sequence of document d; d = n_docs: the number of sequences. */
+int64_t hy_indexed_doc(const hy_indexed *x, int64_t d);
+/** First token of sequence i among all tokens; i = n_seq: their number. */
+int64_t hy_indexed_start(const hy_indexed *x, int64_t i);
+
+/** Copy n ids from token `first` of all on.
+ *  \return 0, HY_EDATA (an id beyond 2^31, a fraction), naming the sequence */
+int hy_indexed_ids(const hy_indexed *x, int64_t first, int64_t n,
+                   int32_t *out);
+
+/** SHA-256 of both files in hex. Reads them whole. Not collective. */
+int hy_indexed_hash(const hy_indexed *x, char hash[HY_SHA_HEX]);
+
+/* ---- writing ---- */
+
+typedef struct hy_indexed_out hy_indexed_out; /* fields in indexed_write.c */
+
+/** Type of ids for a vocabulary, as Megatron chooses: uint16 below 65,500, else
+ *  int32. */
+int hy_indexed_type_of(int64_t vocab);
+
+/** Begin NAME.idx and NAME.bin under temporary names; one sequence a document.
+ *  Collective over comm. \return 0, HY_EFILE, HY_ERES, same on every rank. */
+int hy_indexed_create(hy_indexed_out **o, const char *name, int type,
+                      int64_t n_tokens, int64_t n_docs, const hy_comm *comm);
+/** Ids first .. first+n-1 of all; each is written once, by any rank. Not
+ *  collective; a failure is told by hy_indexed_close. */
+void hy_indexed_put_ids(hy_indexed_out *o, int64_t first, int64_t n,
+                        const int32_t *id);
+/** Borders of documents first .. first+n-1: the first token of each. */
+void hy_indexed_put_docs(hy_indexed_out *o, int64_t first, int64_t n,
+                         const int64_t *start);
+/** Finish: sync, rename; nothing is left where some rank failed (code != 0).
+ *  Collective. \return 0, HY_EFILE, HY_ERES, the same on every rank. */
+int hy_indexed_close(hy_indexed_out *o, int code);
+
+#endif

@@ -1,0 +1,25 @@
+# src/text: UTF-8, tokenizers, chat templates
+src_libhymn_a_SOURCES += \
+  src/text/tok.h src/text/tok_json.h \
+  src/text/tok_added.c src/text/tok_bpe.c src/text/tok_load.c \
+  src/text/tok_parts.c src/text/tok_split.c \
+  src/text/tokenizer.c src/text/tokenizer.h \
+  src/text/utf8.c src/text/utf8.h
+
+hymn_unit_tests += src/text/test_tokenizer
+src_text_test_tokenizer_SOURCES = src/text/test_tokenizer.c
+src_text_test_tokenizer_LDADD = $(HYMN_TEST_LIBS)
+
+# --- chat templates -----------------------------------------------------------
+EXTRA_DIST += src/text/chat.h
+
+# --- vectors of the tests -----------------------------------------------------
+EXTRA_DIST += \
+  regression/fixtures/tokenizer/README \
+  regression/fixtures/tokenizer/added.jsonl \
+  regression/fixtures/tokenizer/added_tokens.json \
+  regression/fixtures/tokenizer/decode.jsonl \
+  regression/fixtures/tokenizer/encode.jsonl \
+  regression/fixtures/tokenizer/invalid_utf8.jsonl \
+  regression/fixtures/tokenizer/tokenizer.json \
+  regression/fixtures/tokenizer/tokenizer_config.json
