@@ -27,6 +27,8 @@ AS_ECHO(["
   PCRE2       $PCRE2_LIBS
   utf8proc    $UTF8PROC_LIBS
   zlib        $ZLIB_LIBS
+  zstd        $hymn_have_zstd $ZSTD_LIBS
+  Snappy      $hymn_have_snappy $SNAPPY_LIBS
   unit tests  $hymn_have_cmocka (cmocka); of kernels on the CPU: $hymn_have_cxx ($CXX)
   sanitizers  $enable_sanitizers
   CUDA        $hymn_cuda_note

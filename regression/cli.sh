@@ -17,6 +17,7 @@ says() {
 }
 
 says '--version' '^hymn [0-9]' 1 --version
+says '--version names the codecs' '^zstd  ' 1 --version
 says '--help' '^usage: hymn DECK' 1 --help
 says '--keys' '^&optim ' 1 --keys
 says '--keys GROUP' '^  lr  *real' 1 --keys optim

@@ -47,7 +47,10 @@ gnuplot gnuplot-nox
 - libpcre2-dev
 - libutf8proc-dev
 - libcmocka-dev
-- zlib1g-dev'
+- zlib1g-dev
+- libzstd-dev
+- libsnappy-dev
+zstd zstd'
 
 missing() {
   echo "$packages" | while read -r command package; do

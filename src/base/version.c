@@ -5,6 +5,9 @@
 #include <hdf5.h>
 #include <mpi.h>
 #include <string.h>
+#ifdef HAVE_ZSTD
+#include <zstd.h>
+#endif
 
 #ifdef HAVE_OPENBLAS_SET_NUM_THREADS
 char *openblas_get_config(void);
@@ -35,6 +38,16 @@ hy_version_print(FILE *out)
   fprintf(out, "BLAS      %s\n", openblas_get_config());
 #else
   fprintf(out, "BLAS      %s\n", HY_BUILT_BLAS);
+#endif
+#ifdef HAVE_ZSTD
+  fprintf(out, "zstd      %s\n", ZSTD_versionString());
+#else
+  fprintf(out, "zstd      no\n");
+#endif
+#ifdef HAVE_SNAPPY
+  fprintf(out, "Snappy    yes\n");
+#else
+  fprintf(out, "Snappy    no\n");
 #endif
   fprintf(out, "CUDA      %s\n", HY_BUILT_CUDA);
   fprintf(out, "NCCL      %s\n", HY_BUILT_NCCL);
