@@ -8,7 +8,13 @@ src_libhymn_a_SOURCES += \
 EXTRA_DIST += src/prep/doc.h src/prep/input.h src/prep/reader.h
 
 # --- packing and curation -----------------------------------------------------
-EXTRA_DIST += src/prep/curate.h src/prep/pack.h
+src_libhymn_a_SOURCES += \
+  src/prep/pack.c src/prep/pack.h
+EXTRA_DIST += src/prep/curate.h
+
+hymn_unit_tests += src/prep/test_pack_rows
+src_prep_test_pack_rows_SOURCES = src/prep/test_pack_rows.c
+src_prep_test_pack_rows_LDADD = $(HYMN_TEST_LIBS)
 
 # --- the jobs of this folder --------------------------------------------------
 src_libhymn_a_SOURCES += src/job/prepare.c src/job/tokenize.c
