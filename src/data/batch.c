@@ -1,20 +1,14 @@
 #include "data/batch.h"
 #include "base/err.h"
-#include "base/rng.h"
-#include "data/mock.h"
-#include "data/packed.h"
+#include "data/rows.h"
 
 #include <math.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 struct hy_loader {
-  hy_packed *p; /* NULL: mock */
+  hy_rows *rows;
   hy_comm dp;
-  uint64_t seed;
-  int64_t vocab, seq_len, global_batch, micro_batch;
-  int shuffle;
+  int64_t seq_len, global_batch, micro_batch;
 
   /* the choice: own samples first .. first+n-1 */
   int64_t first, n, n_micro;
@@ -23,63 +17,21 @@ struct hy_loader {
   hy_cut *cut;  /* NULL: rows stay whole */
 };
 
-/* ---- which row ---- */
-
-/* A random order of n rows that needs no table: a Feistel network permutes
- * 0 .. 4^h-1, and walking it until the value is below n permutes 0 .. n-1.
- * Source: Black and Rogaway 2002, "Ciphers with arbitrary finite domains". */
-static int64_t
-shuffled(uint64_t key, int64_t i, int64_t n)
-{
-  int h = 1;
-  uint64_t x = (uint64_t)i, mask;
-
-  while (h < 31 && (int64_t)1 << 2 * h < n)
-    h++;
-  mask = ((uint64_t)1 << h) - 1;
-  do {
-    uint64_t left = x >> h, right = x & mask;
-
-    for (uint64_t round = 0; round < 6; round++) {
-      uint64_t f = hy_rng_u64(key, round << 32 | right);
-
-      f = left ^ (f & mask);
-      left = right;
-      right = f;
-    }
-    x = left << h | right;
-  } while (x >= (uint64_t)n);
-  return (int64_t)x;
-}
-
-static int64_t
-row_of(const hy_loader *l, int64_t sample)
-{
-  int64_t n_rows = hy_packed_n_rows(l->p), epoch = sample / n_rows;
-  char name[48];
-
-  if (l->in_order || !l->shuffle)
-    return sample % n_rows;
-  snprintf(name, sizeof name, "shuffle:%lld", (long long)epoch);
-  return shuffled(hy_rng_key(l->seed, name), sample % n_rows, n_rows);
-}
-
 /* Read a sample into place r of the micro-batch. */
 static int
 load_row(hy_loader *l, int64_t sample, int64_t r, hy_row *row)
 {
-  int64_t at = r * l->seq_len;
-  int err = HY_OK;
+  int64_t at = r * l->seq_len, n = l->rows->n_rows;
+  int64_t epoch = n > 0 ? sample / n : 0;
+  int err;
 
   row->token = l->b.token + at;
   row->target = l->b.target + at;
   row->weight = l->b.weight + at;
   row->seq_start = l->b.seq_start + at;
   row->pad = l->b.pad + at;
-  if (l->p)
-    err = hy_packed_row(l->p, row_of(l, sample), row);
-  else
-    hy_mock_row(l->seed, sample, l->seq_len, l->vocab, row);
+  err = l->rows->type->row(l->rows, l->in_order ? -1 : epoch,
+                           n > 0 ? sample % n : sample, row);
   for (int64_t t = 0; t < l->seq_len; t++)
     row->seq_start[t] += (int32_t)at;
   return err;
@@ -187,60 +139,38 @@ get_buffers(hy_loader *l, int n_ahead)
   hy_batch_columns(&l->b);
 }
 
-/* The sizes must agree with each other; the same on every rank. */
-static int
-check_sizes(hy_loader *l, const char *source, const hy_deck_data *d)
-{
-  if (!l->p && d->seq_len == 0)
-    return hy_fail(HY_EDECK, "data.seq_len: mock data need it; set "
-                             "data.seq_len");
-  if (l->p && d->seq_len && d->seq_len != hy_packed_seq_len(l->p))
-    return hy_fail(HY_EDECK,
-                   "data.seq_len: is %lld, the rows of %s have %lld; leave it "
-                   "out or prepare the file with this length",
-                   (long long)d->seq_len, source,
-                   (long long)hy_packed_seq_len(l->p));
-  if (l->p && hy_packed_vocab(l->p) > l->vocab)
-    return hy_fail(HY_EDATA,
-                   "%s: its vocabulary has %lld tokens, the model's %lld; use "
-                   "the tokenizer of the model",
-                   source, (long long)hy_packed_vocab(l->p),
-                   (long long)l->vocab);
-  l->seq_len = l->p ? hy_packed_seq_len(l->p) : d->seq_len;
-  if (l->seq_len * l->micro_batch > INT32_MAX)
-    return hy_fail(HY_EDECK,
-                   "data.micro_batch: %lld rows of %lld tokens exceed 2^31; "
-                   "set a smaller one",
-                   (long long)l->micro_batch, (long long)l->seq_len);
-  return HY_OK;
-}
-
 int
 hy_loader_new(hy_loader **out, const char *source, const hy_deck_data *d,
               int64_t vocab, int n_ahead, uint64_t seed, const hy_comm *dp,
               const hy_cut_layout *cut)
 {
   hy_loader *l = hy_calloc(1, sizeof *l);
+  hy_rows_keys keys = {.seq_len = d->seq_len,
+                       .vocab = vocab,
+                       .seed = seed,
+                       .shuffle = d->shuffle,
+                       .to = 1};
   int64_t most;
   int err = HY_OK;
 
   *out = NULL;
   l->dp = *dp;
-  l->seed = seed;
-  l->vocab = vocab;
   l->global_batch = d->global_batch;
   l->micro_batch = d->micro_batch;
-  l->shuffle = d->shuffle;
   if (!*source)
     err = hy_fail(HY_EDECK, "data.train, data.valid: not set; give a packed "
                             "file made by the job prepare, or 'mock'");
   else if (n_ahead > HY_AHEAD_MAX)
     err = hy_fail(HY_EDECK, "model.mtp_depths: %d; at most %d are supported",
                   n_ahead, HY_AHEAD_MAX);
-  else if (strcmp(source, "mock"))
-    err = hy_packed_open(&l->p, source, dp);
-  if (!err)
-    err = check_sizes(l, source, d);
+  else
+    err = hy_rows_open(&l->rows, source, &keys, dp);
+  l->seq_len = err ? 0 : l->rows->seq_len;
+  if (!err && l->seq_len * l->micro_batch > INT32_MAX)
+    err = hy_fail(HY_EDECK,
+                  "data.micro_batch: %lld rows of %lld tokens exceed 2^31; "
+                  "set a smaller one",
+                  (long long)l->micro_batch, (long long)l->seq_len);
   if (!err && cut)
     err = hy_cut_new(&l->cut, cut, l->micro_batch, l->seq_len, n_ahead);
   if (err) {
@@ -259,7 +189,7 @@ hy_loader_free(hy_loader *l)
 {
   if (!l)
     return;
-  hy_packed_free(l->p);
+  hy_rows_free(l->rows);
   hy_cut_free(l->cut);
   hy_batch_columns_free(&l->b);
   free(l);
@@ -268,7 +198,7 @@ hy_loader_free(hy_loader *l)
 int64_t
 hy_loader_n_rows(const hy_loader *l)
 {
-  return l->p ? hy_packed_n_rows(l->p) : -1;
+  return l->rows->n_rows;
 }
 
 int64_t
@@ -280,7 +210,7 @@ hy_loader_seq_len(const hy_loader *l)
 const char *
 hy_loader_hash(const hy_loader *l)
 {
-  return l->p ? hy_packed_hash(l->p) : "mock";
+  return l->rows->hash;
 }
 
 int64_t

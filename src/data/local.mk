@@ -2,7 +2,6 @@
 src_libhymn_a_SOURCES += \
   src/data/batch.c src/data/batch.h \
   src/data/cut.c src/data/cut.h \
-  src/data/mock.c src/data/mock.h \
   src/data/ngram.c src/data/ngram.h \
   src/data/packed.c src/data/packed.h \
   src/data/packed_impl.c src/data/packed_impl.h \
@@ -25,4 +24,6 @@ EXTRA_DIST += src/data/indexed.h
 EXTRA_DIST += src/data/parquet.h
 
 # --- sources of rows, blends --------------------------------------------------
-EXTRA_DIST += src/data/rows.h
+src_libhymn_a_SOURCES += \
+  src/data/rows.c src/data/rows.h \
+  src/data/rows_mock.c src/data/rows_packed.c

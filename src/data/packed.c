@@ -378,9 +378,15 @@ hy_packed_doc_start(const hy_packed *p, int64_t d)
 
 /* ---- one row ---- */
 
-/* The document that holds token i. */
-static int64_t
-doc_of(const hy_packed *p, int64_t i)
+int64_t
+hy_packed_row_at(const hy_packed *p, int64_t row, int64_t *n)
+{
+  *n = get_i64(p, HY_PK_ROWS, 2 * row + 1);
+  return get_i64(p, HY_PK_ROWS, 2 * row);
+}
+
+int64_t
+hy_packed_doc_of(const hy_packed *p, int64_t i)
 {
   int64_t lo = 0, hi = hy_packed_n_docs(p);
 
@@ -442,9 +448,8 @@ check_row(const hy_packed *p, int64_t row, const hy_row *out)
 int
 hy_packed_row(const hy_packed *p, int64_t row, hy_row *out)
 {
-  int64_t first = get_i64(p, HY_PK_ROWS, 2 * row);
-  int64_t n = get_i64(p, HY_PK_ROWS, 2 * row + 1);
-  int64_t doc = doc_of(p, first), start = 0;
+  int64_t n, first = hy_packed_row_at(p, row, &n);
+  int64_t doc = hy_packed_doc_of(p, first), start = 0;
   int64_t end = get_i64(p, HY_PK_DOC, doc + 1); /* of the document */
 
   out->n_real = n;

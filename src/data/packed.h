@@ -57,6 +57,9 @@ const char *hy_packed_tok_hash(const hy_packed *p); /* of tokenizer.json */
  *          negative or not finite (naming row and dataset). */
 int hy_packed_row(const hy_packed *p, int64_t row, hy_row *out);
 
+/** The document that holds token i. Not collective. */
+int64_t hy_packed_doc_of(const hy_packed *p, int64_t i);
+
 /** Copy n tokens from `first` on, and the start of document d (d <= n_docs);
  *  both in range. Not collective. */
 void hy_packed_tokens(const hy_packed *p, int64_t first, int64_t n,
@@ -65,6 +68,8 @@ void hy_packed_tokens(const hy_packed *p, int64_t first, int64_t n,
 void hy_packed_weights(const hy_packed *p, int64_t first, int64_t n,
                        float *out);
 int64_t hy_packed_doc_start(const hy_packed *p, int64_t d);
+/** The first token of a row; *n is how many it has. Not collective. */
+int64_t hy_packed_row_at(const hy_packed *p, int64_t row, int64_t *n);
 
 /** What a rank brings to a new file: consecutive parts in rank order, any of
  *  them empty. The strings and scalars are the same on every rank. */

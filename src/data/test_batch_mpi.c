@@ -3,6 +3,7 @@
 #include "base/err.h"
 #include "base/file.h"
 #include "data/batch.h"
+#include "data/rows.h"
 #include "data/test_pack.h"
 
 #include <setjmp.h>
@@ -231,6 +232,59 @@ test_epochs(void **state)
   hy_loader_free(l);
 }
 
+/* Every n is permuted, and another key gives another order. */
+static void
+test_shuffled(void **state)
+{
+  char seen[700];
+
+  (void)state;
+  for (int64_t n = 1; n <= 700; n += n < 70 ? 1 : 63) {
+    int64_t same = 0;
+
+    memset(seen, 0, sizeof seen);
+    for (int64_t i = 0; i < n; i++) {
+      int64_t x = hy_shuffled(99, i, n);
+
+      assert_in_range(x, 0, n - 1);
+      assert_int_equal(seen[x]++, 0);
+      same += x == hy_shuffled(98, i, n);
+    }
+    assert_true(n < 20 || same < n / 2);
+  }
+}
+
+/* The cost of a row is that of its documents; an epoch has another order. */
+static void
+test_sources(void **state)
+{
+  static const char *const source[] = {"mock", NULL};
+  int32_t token[SEQ_LEN], target[SEQ_LEN], start[SEQ_LEN];
+  float weight[SEQ_LEN];
+  uint8_t pad[SEQ_LEN];
+  hy_row out = {token, target, weight, start, pad, 0, 0};
+  hy_rows_keys keys = {
+      .seq_len = SEQ_LEN, .vocab = VOCAB, .seed = 7, .shuffle = 1, .to = 1};
+
+  (void)state;
+  for (int k = 0; k < 2; k++) {
+    hy_rows *r;
+
+    assert_int_equal(
+        hy_rows_open(&r, source[k] ? source[k] : path, &keys, &world), HY_OK);
+    for (int64_t epoch = -1; epoch < 2; epoch++)
+      for (int64_t i = 0; i < 20; i++) {
+        double pairs = 0;
+
+        assert_int_equal(r->type->row(r, epoch, i, &out), HY_OK);
+        for (int64_t t = 0; t < out.n_real; t++)
+          pairs += 2.0 * (double)(t - start[t]) + 1;
+        assert_true(r->type->pairs(r, epoch, i) == pairs);
+      }
+    hy_rows_free(r);
+  }
+}
+
 static void
 refused(const char *source, hy_deck_data d, int64_t vocab, int code,
         const char *word)
@@ -262,8 +316,9 @@ int
 main(int argc, char **argv)
 {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_rows), cmocka_unit_test(test_layouts),
-      cmocka_unit_test(test_epochs), cmocka_unit_test(test_errors)};
+      cmocka_unit_test(test_rows),    cmocka_unit_test(test_layouts),
+      cmocka_unit_test(test_epochs),  cmocka_unit_test(test_shuffled),
+      cmocka_unit_test(test_sources), cmocka_unit_test(test_errors)};
   int bad;
 
   MPI_Init(&argc, &argv);
