@@ -86,8 +86,8 @@ hy_file_read(const char *path, hy_buf *out)
   return HY_OK;
 }
 
-static int
-write_failed(const char *path, int why)
+int
+hy_file_failed(const char *path, int why)
 {
   if (why == ENOSPC || why == EDQUOT)
     return hy_fail(HY_ERES, "%s: disk full; free some space and run again",
@@ -115,7 +115,7 @@ hy_file_commit(const char *tmp, const char *path)
   if (!err)
     return HY_OK;
   unlink(tmp);
-  return write_failed(path, err);
+  return hy_file_failed(path, err);
 }
 
 int
@@ -126,7 +126,7 @@ hy_file_write(const char *path, const void *data, size_t n)
   size_t done = 0;
 
   if (fd < 0) {
-    err = write_failed(path, errno);
+    err = hy_file_failed(path, errno);
     free(tmp);
     return err;
   }
@@ -142,7 +142,7 @@ hy_file_write(const char *path, const void *data, size_t n)
     err = errno;
   if (err) {
     unlink(tmp);
-    err = write_failed(path, err);
+    err = hy_file_failed(path, err);
   } else
     err = hy_file_commit(tmp, path);
   free(tmp);

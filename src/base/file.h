@@ -26,6 +26,10 @@ int hy_file_read(const char *path, hy_buf *out);
  *  file, if any, is untouched and no temporary is left. */
 int hy_file_write(const char *path, const void *data, size_t n);
 
+/** Fail for what errno says of writing path: HY_ERES when the disk is full, else
+ *  HY_EFILE. */
+int hy_file_failed(const char *path, int why);
+
 /** fsync tmp, rename it to path, fsync the directory. On error tmp is
  *  removed. 0, HY_EFILE or HY_ERES. */
 int hy_file_commit(const char *tmp, const char *path);

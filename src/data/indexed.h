@@ -29,6 +29,8 @@ int64_t hy_indexed_n_docs(const hy_indexed *x);
 int64_t hy_indexed_n_tokens(const hy_indexed *x);
 /** Code of the type of ids, 1 .. 8, as in the file. */
 int hy_indexed_type(const hy_indexed *x);
+/** "uint16", ... */
+const char *hy_indexed_type_name(const hy_indexed *x);
 /** Tokens of sequence i. */
 int64_t hy_indexed_len(const hy_indexed *x, int64_t i);
 /** First sequence of document d; d = n_docs: the number of sequences. */
@@ -38,11 +40,14 @@ int64_t hy_indexed_start(const hy_indexed *x, int64_t i);
 
 /** Copy n ids from token `first` of all on.
  *  \return 0, HY_EDATA (an id beyond 2^31, a fraction), naming the sequence */
-int hy_indexed_ids(const hy_indexed *x, int64_t first, int64_t n,
-                   int32_t *out);
+int hy_indexed_ids(const hy_indexed *x, int64_t first, int64_t n, int32_t *out);
 
-/** SHA-256 of both files in hex. Reads them whole. Not collective. */
-int hy_indexed_hash(const hy_indexed *x, char hash[HY_SHA_HEX]);
+/** Content hash: SHA-256 of a list of SHA-256 in hex, one a line: that of .idx
+ *  and that of each 64 MiB of .bin. Reads both files whole. Not collective. */
+void hy_indexed_hash(const hy_indexed *x, char hash[HY_SHA_HEX]);
+/** The same, each rank reads its share. Collective over comm. */
+void hy_indexed_hash_all(const hy_indexed *x, const hy_comm *comm,
+                         char hash[HY_SHA_HEX]);
 
 /* ---- writing ---- */
 
@@ -52,19 +57,40 @@ typedef struct hy_indexed_out hy_indexed_out; /* fields in indexed_write.c */
  *  int32. */
 int hy_indexed_type_of(int64_t vocab);
 
+/* What is written: totals, the same on every rank. */
+typedef struct {
+  int type; /* 1 .. 8 */
+  int64_t n_tokens;
+  int64_t n_seq;  /* sequences */
+  int64_t n_docs; /* documents */
+} hy_indexed_head;
+
 /** Begin NAME.idx and NAME.bin under temporary names; one sequence a document.
- *  Collective over comm. \return 0, HY_EFILE, HY_ERES, same on every rank. */
+ *  Collective over comm. \return 0, HY_EFILE, HY_ERES, HY_EBUG (sizes), the
+ *  same on every rank; on error *o is NULL. */
 int hy_indexed_create(hy_indexed_out **o, const char *name, int type,
                       int64_t n_tokens, int64_t n_docs, const hy_comm *comm);
+/** The same for documents of several sequences, or none, which
+ *  hy_indexed_put_borders tells. */
+int hy_indexed_create_seq(hy_indexed_out **o, const char *name,
+                          const hy_indexed_head *head, const hy_comm *comm);
 /** Ids first .. first+n-1 of all; each is written once, by any rank. Not
- *  collective; a failure is told by hy_indexed_close. */
+ *  collective; a failure (the disk, an id that the type cannot hold) is told by
+ *  hy_indexed_close. */
 void hy_indexed_put_ids(hy_indexed_out *o, int64_t first, int64_t n,
                         const int32_t *id);
-/** Borders of documents first .. first+n-1: the first token of each. */
+/** Sequences first .. first+n-1: the first token of each. Each is given once,
+ *  by any rank. Not collective; errors as above. */
 void hy_indexed_put_docs(hy_indexed_out *o, int64_t first, int64_t n,
                          const int64_t *start);
-/** Finish: sync, rename; nothing is left where some rank failed (code != 0).
- *  Collective. \return 0, HY_EFILE, HY_ERES, the same on every rank. */
+/** After hy_indexed_create_seq: the first sequence of documents
+ *  first .. first+n-1. Errors as above. */
+void hy_indexed_put_borders(hy_indexed_out *o, int64_t first, int64_t n,
+                            const int64_t *seq);
+/** Finish: sync, rename; nothing is left where some rank failed (code != 0), or
+ *  something is missing or was given twice (HY_EBUG). Frees o.
+ *  Collective. \return 0, code, HY_EFILE, HY_EDATA, HY_ERES, the same on every
+ *  rank. */
 int hy_indexed_close(hy_indexed_out *o, int code);
 
 #endif
