@@ -15,6 +15,8 @@ typedef struct {
   const hy_deck_tokenize *d;
   hy_tok *tok;
   int64_t line, n_ids, n_bad;
+  const int32_t *before, *after; /* ids around the text */
+  int n_before, n_after;
   hy_ids ids; /* of the line */
   hy_buf text, out;
 } work;
@@ -35,10 +37,14 @@ line_to_ids(work *w, const json_t *o)
   if (!json_is_string(text))
     return bad_line(w, "has no string `text`");
   w->ids.n = 0;
+  for (int i = 0; i < w->n_before; i++)
+    hy_ids_add(&w->ids, w->before[i]);
   err = hy_tok_encode(w->tok, json_string_value(text), json_string_length(text),
                       w->d->plain, &w->ids, NULL);
   if (err)
     return err;
+  for (int i = 0; i < w->n_after; i++)
+    hy_ids_add(&w->ids, w->after[i]);
   hy_buf_printf(&w->out, "{\"ids\":[");
   for (size_t i = 0; i < w->ids.n; i++)
     hy_buf_printf(&w->out, "%s%d", i ? "," : "", (int)w->ids.id[i]);
@@ -127,6 +133,8 @@ do_lines(work *w)
   size_t n;
   int err = hy_tok_open(&w->tok, w->d->tokenizer);
 
+  if (!err && w->d->bos)
+    hy_tok_around(w->tok, &w->before, &w->n_before, &w->after, &w->n_after);
   if (!err)
     err = hy_lines_open(&l, w->d->input, 0);
   hy_buf_add(&w->out, "", 0);

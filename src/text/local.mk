@@ -2,13 +2,18 @@
 src_libhymn_a_SOURCES += \
   src/text/tok.h src/text/tok_json.h \
   src/text/tok_added.c src/text/tok_bpe.c src/text/tok_load.c \
-  src/text/tok_parts.c src/text/tok_split.c \
+  src/text/tok_nfc.c src/text/tok_parts.c src/text/tok_post.c \
+  src/text/tok_split.c \
   src/text/tokenizer.c src/text/tokenizer.h \
   src/text/utf8.c src/text/utf8.h
 
 hymn_unit_tests += src/text/test_tokenizer
-src_text_test_tokenizer_SOURCES = src/text/test_tokenizer.c
+src_text_test_tokenizer_SOURCES = src/text/test_tokenizer.c src/text/test_tok.h
 src_text_test_tokenizer_LDADD = $(HYMN_TEST_LIBS)
+
+hymn_unit_tests += src/text/test_tok_at
+src_text_test_tok_at_SOURCES = src/text/test_tok_at.c src/text/test_tok.h
+src_text_test_tok_at_LDADD = $(HYMN_TEST_LIBS)
 
 # --- chat templates -----------------------------------------------------------
 EXTRA_DIST += src/text/chat.h
@@ -21,5 +26,6 @@ EXTRA_DIST += \
   regression/fixtures/tokenizer/decode.jsonl \
   regression/fixtures/tokenizer/encode.jsonl \
   regression/fixtures/tokenizer/invalid_utf8.jsonl \
+  regression/fixtures/tokenizer/places.jsonl \
   regression/fixtures/tokenizer/tokenizer.json \
   regression/fixtures/tokenizer/tokenizer_config.json

@@ -67,12 +67,22 @@ typedef struct {
   int32_t rank, pos, id;
 } hy_tok_cand;
 
+/* Where ids go, and how the bytes that are being read lie in the text. */
+typedef struct {
+  hy_ids *ids;
+  hy_tok_places *at;   /* NULL: not wanted */
+  const char *origin;  /* this byte stands at `base` of the text */
+  int64_t base, first; /* no place begins before `first`, none is empty */
+} hy_tok_sink;
+
 struct hy_tok {
   char hash[HY_SHA_HEX];
   int32_t n; /* ids are < n */
   int32_t eos, bos;
   int nfc, ignore_merges;
   int32_t unk;
+  int holes;            /* some bytes have no token: unk stands for them */
+  hy_ids before, after; /* what the post-processor puts around a text */
 
   /* text of each id after the byte-level alphabet is undone */
   char *bytes;
@@ -111,7 +121,8 @@ int hy_tok_compile(pcre2_code **re, const char *pattern, int literal,
 /** GPT-2's split, which ByteLevel with use_regex means. */
 extern const char hy_tok_gpt2[];
 /** Cut text by the steps from `step` on and append the ids of the pieces. */
-int hy_tok_pieces(hy_tok *t, int step, const char *text, size_t n, hy_ids *out);
+int hy_tok_pieces(hy_tok *t, int step, const char *text, size_t n,
+                  const hy_tok_sink *out);
 /** Make t->word. */
 int hy_tok_word_new(hy_tok *t);
 /** 1 if the character at s counts as part of a word. */
@@ -125,9 +136,28 @@ void hy_tok_trie_add(hy_tok_trie *trie, const char *s, size_t n, int32_t added);
 int32_t hy_tok_trie_find(const hy_tok_trie *trie, const char *s, size_t n,
                          size_t *len);
 /** Find added tokens in valid UTF-8 and encode what lies between. */
-int hy_tok_text(hy_tok *t, const char *text, size_t n, int plain, hy_ids *out);
-/** NFC of n bytes, appended. */
-int hy_tok_nfc(const char *text, size_t n, hy_buf *out);
+int hy_tok_text(hy_tok *t, const char *text, size_t n, int plain,
+                const hy_tok_sink *out);
+/** An id and, if places are wanted, that it stands for n bytes at s. */
+void hy_tok_put(const hy_tok_sink *out, int32_t id, const char *s, size_t n);
+
+/* tok_nfc.c */
+/* Normalization changed n bytes at `at` from `was` bytes at `from`. */
+typedef struct {
+  int64_t at, n, from, was;
+} hy_tok_bend;
+
+typedef struct {
+  hy_tok_bend *v;
+  size_t n, cap;
+} hy_tok_bends;
+
+/** NFC of n bytes, appended.
+ *  \param bends  gets the places that change, in order; NULL: not wanted */
+int hy_tok_nfc(const char *text, size_t n, hy_buf *out, hy_tok_bends *bends);
+/** Turn n places in the normalized text into places in the text. */
+void hy_tok_unbend(const hy_tok_bends *bends, hy_tok_place *v, size_t n,
+                   int64_t base);
 
 /* tok_bpe.c */
 void hy_tok_entries_new(hy_tok *t, size_t n);
@@ -138,6 +168,9 @@ void hy_tok_merge_add(hy_tok *t, int32_t left, int32_t right, int32_t rank,
                       int32_t id);
 /** Ids of one piece, appended. */
 void hy_tok_bpe(hy_tok *t, const char *s, size_t n, hy_ids *out);
+/** Places of these ids, from number `done` on. */
+void hy_tok_bpe_places(const hy_tok *t, const char *s, size_t n, size_t done,
+                       const hy_tok_sink *out);
 
 /** Byte that the character c of the byte-level alphabet stands for, -1 if it
  *  is none; source: GPT-2's encoder.py, bytes_to_unicode. */

@@ -9,7 +9,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <utf8proc.h>
 
 static int32_t
 node_new(hy_tok_trie *trie, unsigned char byte)
@@ -73,30 +72,6 @@ hy_tok_trie_find(const hy_tok_trie *trie, const char *s, size_t n, size_t *len)
   return found;
 }
 
-int
-hy_tok_nfc(const char *text, size_t n, hy_buf *out)
-{
-  utf8proc_uint8_t *nfc;
-  utf8proc_ssize_t len;
-  size_t i = 0;
-
-  /* below U+0300 every text is in NFC */
-  while (i < n && (unsigned char)text[i] < 0xCC)
-    i++;
-  if (i == n) {
-    hy_buf_add(out, text, n);
-    return HY_OK;
-  }
-  len = utf8proc_map((const utf8proc_uint8_t *)text, (utf8proc_ssize_t)n, &nfc,
-                     UTF8PROC_STABLE | UTF8PROC_COMPOSE);
-  if (len < 0)
-    return hy_fail(HY_EDATA, "tokenizer: NFC of %zu bytes: %s; cut the text", n,
-                   utf8proc_errmsg(len));
-  hy_buf_add(out, nfc, (size_t)len);
-  free(nfc);
-  return HY_OK;
-}
-
 /* Start of the character that ends at s + n. */
 static size_t
 last_char(const char *s, size_t n)
@@ -116,7 +91,8 @@ stands_alone(hy_tok *t, const char *s, size_t n, size_t from, size_t to)
          !(to < n && hy_tok_is_word(t, s + to, n - to));
 }
 
-/* Take spaces on the left (not before `done`) and right as the token asks. */
+/* Take spaces on the left (not before `done`) and right as the token asks. One
+ * that strips on the left and lies in what another has taken becomes empty. */
 static void
 strip(const hy_tok_added *a, const char *s, size_t n, size_t done, size_t *from,
       size_t *to)
@@ -128,6 +104,8 @@ strip(const hy_tok_added *a, const char *s, size_t n, size_t done, size_t *from,
       break;
     *from = prev;
   }
+  if (a->lstrip && *from < done)
+    *from = done;
   while (a->rstrip && *to < n && hy_tok_is_space(hy_utf8_code(s + *to))) {
     int ok;
 
@@ -135,12 +113,33 @@ strip(const hy_tok_added *a, const char *s, size_t n, size_t done, size_t *from,
   }
 }
 
+void
+hy_tok_put(const hy_tok_sink *out, int32_t id, const char *s, size_t n)
+{
+  hy_tok_places *at = out->at;
+  int64_t from, to;
+
+  hy_ids_add(out->ids, id);
+  if (!at)
+    return;
+  if (at->n == at->cap) {
+    at->cap = at->cap ? at->cap + at->cap / 2 : 256;
+    at->v = hy_realloc(at->v, at->cap * sizeof *at->v);
+  }
+  from = out->base + (s - out->origin);
+  to = from + (int64_t)n;
+  /* an added space is read as part of the first byte */
+  at->v[at->n++] =
+      (hy_tok_place){(int32_t)(from > out->first ? from : out->first),
+                     (int32_t)(to > out->first ? to : out->first + 1)};
+}
+
 typedef int between_fn(hy_tok *t, const char *s, size_t n, int plain,
-                       hy_ids *out);
+                       const hy_tok_sink *out);
 
 static int
 split_added(hy_tok *t, const hy_tok_trie *trie, const char *s, size_t n,
-            int plain, hy_ids *out, between_fn *between)
+            int plain, const hy_tok_sink *out, between_fn *between)
 {
   size_t done = 0, at = 0, len = 0;
   int err = HY_OK;
@@ -164,8 +163,10 @@ split_added(hy_tok *t, const hy_tok_trie *trie, const char *s, size_t n,
     strip(a, s, n, done, &from, &to);
     if (from > done)
       err = between(t, s + done, from - done, plain, out);
-    hy_ids_add(out, a->id);
-    done = to;
+    if (from < to) {
+      hy_tok_put(out, a->id, s + from, to - from);
+      done = to;
+    }
   }
   if (!err && done < n)
     err = between(t, s + done, n - done, plain, out);
@@ -173,31 +174,41 @@ split_added(hy_tok *t, const hy_tok_trie *trie, const char *s, size_t n,
 }
 
 static int
-text_piece(hy_tok *t, const char *s, size_t n, int plain, hy_ids *out)
+text_piece(hy_tok *t, const char *s, size_t n, int plain,
+           const hy_tok_sink *out)
 {
   (void)plain;
   return hy_tok_pieces(t, 0, s, n, out);
 }
 
 static int
-normal_piece(hy_tok *t, const char *s, size_t n, int plain, hy_ids *out)
+normal_piece(hy_tok *t, const char *s, size_t n, int plain,
+             const hy_tok_sink *out)
 {
+  hy_tok_places *at = out->at;
+  size_t done = at ? at->n : 0;
+  hy_tok_bends bends = {0};
   hy_buf b = {0};
-  int err = HY_OK;
+  hy_tok_sink in = {out->ids, at, NULL, 0, 0};
+  int err;
 
-  if (t->nfc) {
-    err = hy_tok_nfc(s, n, &b);
-    s = b.data;
-    n = b.len;
-  }
+  if (!t->nfc)
+    return split_added(t, &t->normal, s, n, plain, out, text_piece);
+  err = hy_tok_nfc(s, n, &b, at ? &bends : NULL);
+  in.origin = b.data;
   if (!err)
-    err = split_added(t, &t->normal, s, n, plain, out, text_piece);
+    err = split_added(t, &t->normal, b.data, b.len, plain, &in, text_piece);
+  if (!err && at)
+    hy_tok_unbend(&bends, at->v + done, at->n - done,
+                  out->base + (s - out->origin));
+  free(bends.v);
   free(b.data);
   return err;
 }
 
 int
-hy_tok_text(hy_tok *t, const char *text, size_t n, int plain, hy_ids *out)
+hy_tok_text(hy_tok *t, const char *text, size_t n, int plain,
+            const hy_tok_sink *out)
 {
   return split_added(t, &t->raw, text, n, plain, out, normal_piece);
 }

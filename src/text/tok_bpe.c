@@ -280,6 +280,26 @@ hy_tok_bpe(hy_tok *t, const char *s, size_t n, hy_ids *out)
     hy_ids_add(out, c->id[i]);
 }
 
+void
+hy_tok_bpe_places(const hy_tok *t, const char *s, size_t n, size_t done,
+                  const hy_tok_sink *out)
+{
+  hy_ids all = *out->ids;
+  hy_tok_sink one = *out;
+
+  out->ids->n = done; /* they are put again, with places */
+  for (size_t i = done; i < all.n; i++) {
+    int32_t id = all.id[i];
+    size_t len = i + 1 == all.n             ? n
+                 : t->holes && id == t->unk ? 1
+                                            : (size_t)t->len[id];
+
+    hy_tok_put(&one, id, s, len);
+    s += len;
+    n -= len;
+  }
+}
+
 /* ---- the byte-level alphabet ---- */
 
 static int

@@ -1,4 +1,5 @@
-/* tok_json.h: reading tokenizer.json; only tok_load.c and tok_parts.c. */
+/* tok_json.h: reading tokenizer.json; only tok_load.c, tok_parts.c and
+ * tok_post.c. */
 #ifndef HYMN_TEXT_TOK_JSON_H
 #define HYMN_TEXT_TOK_JSON_H
 
@@ -34,5 +35,7 @@ const char *hy_tok_type(const json_t *o);
 int hy_tok_load_normalizer(hy_tok_json *l, const json_t *o);
 int hy_tok_load_pre(hy_tok_json *l, const json_t *o, int *have_bytes);
 int hy_tok_load_decoder(hy_tok_json *l, const json_t *o);
+/** After the tokens, whose ids it names. */
+int hy_tok_load_post(hy_tok_json *l, const json_t *o);
 
 #endif

@@ -95,7 +95,7 @@ load_added(hy_tok_json *l, const json_t *o, hy_tok_added *a)
                    l->path, content, (long long)id,
                    (long long)json_integer_value(in_vocab));
   if (normalized && l->t->nfc)
-    err = hy_tok_nfc(content, strlen(content), &b);
+    err = hy_tok_nfc(content, strlen(content), &b, NULL);
   else
     hy_buf_add(&b, content, strlen(content));
   /* decoded in the form that is matched, as the package does */
@@ -177,8 +177,11 @@ index_tokens(hy_tok_json *l)
       t->byte_id[(unsigned char)b.data[0]] = id;
   }
   free(b.data);
-  for (int c = 0; c < 256 && t->unk < 0; c++) {
-    if (t->byte_id[c] < 0 && c != 0xC0 && c != 0xC1 && c < 0xF5)
+  for (int c = 0; c < 0xF5; c++) {
+    if (t->byte_id[c] >= 0 || c == 0xC0 || c == 0xC1)
+      continue; /* those two are in no text, as are F5 and after */
+    t->holes = 1;
+    if (t->unk < 0)
       return hy_fail(HY_EDATA,
                      "%s: the vocabulary has no token for the byte 0x%02X and "
                      "no unk_token; text would be lost; use a byte-level "
@@ -189,6 +192,16 @@ index_tokens(hy_tok_json *l)
 }
 
 /* ---- the model ---- */
+
+/* In text that the vocabulary lacks bytes for, unk_token stands for one byte;
+ * what it is merged to would stand for an unknown number of them. */
+static int
+is_unk(const hy_tok_json *l, const json_t *const id[3])
+{
+  return json_integer_value(id[0]) == l->t->unk ||
+         json_integer_value(id[1]) == l->t->unk ||
+         json_integer_value(id[2]) == l->t->unk;
+}
 
 static int
 load_merge(hy_tok_json *l, const json_t *m, size_t i)
@@ -223,6 +236,8 @@ load_merge(hy_tok_json *l, const json_t *m, size_t i)
                   !id[0]   ? a
                   : !id[1] ? b
                            : both);
+  else if (l->t->holes && is_unk(l, id))
+    err = hy_tok_unsupported(l, "a merge with unk_token", both);
   else
     hy_tok_merge_add(l->t, (int32_t)json_integer_value(id[0]),
                      (int32_t)json_integer_value(id[1]), (int32_t)i,
@@ -332,7 +347,9 @@ load_root(hy_tok_json *l)
   if (!have_bytes)
     return hy_tok_unsupported(l, "pre_tokenizer",
                               "(none of the kind ByteLevel)");
-  return load_tables(l, m);
+  err = load_tables(l, m);
+  return err ? err
+             : hy_tok_load_post(l, json_object_get(l->root, "post_processor"));
 }
 
 /* ---- begin and end of text ---- */

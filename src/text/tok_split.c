@@ -235,7 +235,7 @@ next_match(hy_tok *t, const pcre2_code *re, const char *s, size_t n, size_t *at,
 }
 
 static int
-cut(hy_tok *t, int k, const char *s, size_t n, hy_ids *out)
+cut(hy_tok *t, int k, const char *s, size_t n, const hy_tok_sink *out)
 {
   const hy_tok_step *step = &t->step[k];
   size_t at = 0, done = 0, last = SIZE_MAX, from, to;
@@ -258,26 +258,41 @@ cut(hy_tok *t, int k, const char *s, size_t n, hy_ids *out)
   return err;
 }
 
-int
-hy_tok_pieces(hy_tok *t, int k, const char *text, size_t n, hy_ids *out)
+static void
+one_piece(hy_tok *t, const char *s, size_t n, const hy_tok_sink *out)
 {
+  size_t done = out->ids->n;
+
+  hy_tok_bpe(t, s, n, out->ids);
+  if (out->at)
+    hy_tok_bpe_places(t, s, n, done, out);
+}
+
+int
+hy_tok_pieces(hy_tok *t, int k, const char *text, size_t n,
+              const hy_tok_sink *out)
+{
+  hy_tok_sink in = *out;
   hy_buf b = {0};
   int err;
 
   if (k == t->n_steps) {
-    hy_tok_bpe(t, text, n, out);
+    one_piece(t, text, n, out);
     return HY_OK;
   }
   if (t->step[k].prefix_space && text[0] != ' ') {
     hy_buf_add(&b, " ", 1);
     hy_buf_add(&b, text, n);
-    text = b.data;
+    /* the added space stands before the text: a place begins with the text */
+    in.first = out->base + (text - out->origin);
+    in.base = in.first - 1;
+    in.origin = text = b.data;
     n = b.len;
   }
   if (t->step[k].re)
-    err = cut(t, k, text, n, out);
+    err = cut(t, k, text, n, &in);
   else
-    err = hy_tok_pieces(t, k + 1, text, n, out);
+    err = hy_tok_pieces(t, k + 1, text, n, &in);
   free(b.data);
   return err;
 }

@@ -69,7 +69,20 @@ hy_tok_free(hy_tok *t)
   free(t->slot);
   free(t->sym);
   free(t->heap);
+  free(t->before.id);
+  free(t->after.id);
   free(t);
+}
+
+#define TEXT_MAX ((size_t)INT32_MAX / 4)
+
+static int
+too_long(size_t n)
+{
+  return hy_fail(HY_EDATA,
+                 "tokenizer: a text of %zu bytes; cut it into "
+                 "documents of less than 512 MiB",
+                 n);
 }
 
 int
@@ -79,11 +92,8 @@ hy_tok_encode(hy_tok *t, const char *text, size_t n, int plain, hy_ids *out,
   hy_buf b = {0};
   int err;
 
-  if (n > INT32_MAX / 4)
-    return hy_fail(HY_EDATA,
-                   "tokenizer: a text of %zu bytes; cut it into "
-                   "documents of less than 512 MiB",
-                   n);
+  if (n > TEXT_MAX)
+    return too_long(n);
   if (!hy_utf8_ok(text, n)) {
     int64_t bad = hy_utf8_repair(text, n, &b);
 
@@ -92,9 +102,30 @@ hy_tok_encode(hy_tok *t, const char *text, size_t n, int plain, hy_ids *out,
     text = b.data;
     n = b.len;
   }
-  err = hy_tok_text(t, text, n, plain, out);
+  err = hy_tok_text(t, text, n, plain, &(hy_tok_sink){out, NULL, text, 0, 0});
   free(b.data);
   return err;
+}
+
+int
+hy_tok_encode_at(hy_tok *t, const char *text, size_t n, int plain, hy_ids *out,
+                 hy_tok_places *at)
+{
+  if (n > TEXT_MAX)
+    return too_long(n);
+  if (!hy_utf8_ok(text, n))
+    return hy_fail(HY_EDATA, "tokenizer: a text is no UTF-8; correct the text");
+  return hy_tok_text(t, text, n, plain, &(hy_tok_sink){out, at, text, 0, 0});
+}
+
+void
+hy_tok_around(const hy_tok *t, const int32_t **before, int *n_before,
+              const int32_t **after, int *n_after)
+{
+  *before = t->before.id;
+  *n_before = (int)t->before.n;
+  *after = t->after.id;
+  *n_after = (int)t->after.n;
 }
 
 int

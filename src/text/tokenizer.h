@@ -3,8 +3,8 @@
  *
  * Covered: model BPE (ignore_merges too); pre-tokenizers ByteLevel, Split and
  * Sequence; normalizer NFC or none; decoder ByteLevel; added tokens with all
- * their flags. What the file asks for beyond that is refused by name. The
- * post-processor is not applied: ids carry no begin-of-text token. */
+ * their flags; post-processors that put ids before and after a text. What the
+ * file asks for beyond that is refused by name. */
 #ifndef HYMN_TEXT_TOKENIZER_H
 #define HYMN_TEXT_TOKENIZER_H
 
@@ -39,6 +39,33 @@ void hy_tok_free(hy_tok *t);
  *  the split pattern exceeds the limits of the regex engine. */
 int hy_tok_encode(hy_tok *t, const char *text, size_t n, int plain, hy_ids *out,
                   int64_t *n_bad);
+
+/** Bytes of the text that an id stands for. */
+typedef struct {
+  int32_t from, to;
+} hy_tok_place;
+
+/** A growing list of them: hy_tok_places v = {0}; ... free(v.v). */
+typedef struct {
+  hy_tok_place *v;
+  size_t n, cap;
+} hy_tok_places;
+
+/** As hy_tok_encode, and one place for each id is appended to *at. Places are
+ *  in order and leave nothing out but what a split removes. An added token
+ *  holds the spaces that it strips; an id for part of a character holds just
+ *  these bytes; a space that the tokenizer puts before a text holds the first
+ *  byte; where normalization changes characters, each of their ids holds all
+ *  of them.
+ *  \param text  UTF-8
+ *  Not collective. \return as hy_tok_encode; HY_EDATA when text is no UTF-8. */
+int hy_tok_encode_at(hy_tok *t, const char *text, size_t n, int plain,
+                     hy_ids *out, hy_tok_places *at);
+
+/** Ids that the post-processor puts before and after a text; hy_tok_encode
+ *  never adds them. The lists belong to t; either may be empty. */
+void hy_tok_around(const hy_tok *t, const int32_t **before, int *n_before,
+                   const int32_t **after, int *n_after);
 
 /** Text of n ids, appended to *out; bytes that form no UTF-8 become U+FFFD.
  *  \param skip_special  leave out added tokens flagged special

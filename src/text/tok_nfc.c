@@ -1,0 +1,150 @@
+/* tok_nfc.c: NFC, and the way back from it to places in the text.
+ *
+ * The text is cut before characters that no normalization joins to what stands
+ * before them; only parts that hold other characters are looked at. Source:
+ * Unicode Standard Annex #15, section 9. */
+#include "text/tok.h"
+#include "base/err.h"
+#include "text/utf8.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <utf8proc.h>
+
+/* 1 if text may be cut before c: c decomposes to nothing that begins with a
+ * mark, and is not the second part of a composition. True of more characters
+ * than these; these are frequent. */
+static int
+is_border(uint32_t c)
+{
+  return c < 0x300 || (c >= 0x370 && c < 0x483) || (c >= 0x48A && c < 0x590) ||
+         (c >= 0x2010 && c < 0x2028) || (c >= 0x3041 && c <= 0x3096) ||
+         (c >= 0x30A1 && c <= 0x30FA) || (c >= 0x4E00 && c <= 0x9FFF) ||
+         (c >= 0xAC00 && c <= 0xD7A3);
+}
+
+/* 1 if c, a border, is itself in NFC. */
+static int
+is_normal(uint32_t c)
+{
+  return c != 0x374 && c != 0x37E && c != 0x387;
+}
+
+static void
+bend_add(hy_tok_bends *b, hy_tok_bend bend)
+{
+  if (b->n == b->cap) {
+    b->cap = b->cap ? b->cap + b->cap / 2 : 64;
+    b->v = hy_realloc(b->v, b->cap * sizeof *b->v);
+  }
+  b->v[b->n++] = bend;
+}
+
+/* End of the part that begins at `at`, and whether it may change. */
+static size_t
+part_end(const char *text, size_t n, size_t at, int *may)
+{
+  int ok;
+  uint32_t c = hy_utf8_code(text + at);
+
+  *may = !is_border(c) || !is_normal(c);
+  for (at += hy_utf8_next(text + at, n - at, &ok); at < n;
+       at += hy_utf8_next(text + at, n - at, &ok)) {
+    if (is_border(hy_utf8_code(text + at)))
+      break;
+    *may = 1;
+  }
+  return at;
+}
+
+static int
+compose(const char *s, size_t n, hy_buf *out)
+{
+  utf8proc_uint8_t *nfc;
+  utf8proc_ssize_t len =
+      utf8proc_map((const utf8proc_uint8_t *)s, (utf8proc_ssize_t)n, &nfc,
+                   UTF8PROC_STABLE | UTF8PROC_COMPOSE);
+
+  if (len < 0)
+    return hy_fail(HY_EDATA, "tokenizer: NFC of %zu bytes: %s; cut the text", n,
+                   utf8proc_errmsg(len));
+  hy_buf_add(out, nfc, (size_t)len);
+  free(nfc);
+  return HY_OK;
+}
+
+int
+hy_tok_nfc(const char *text, size_t n, hy_buf *out, hy_tok_bends *bends)
+{
+  size_t start = out->len, good = 0; /* start of what is not yet copied */
+  int may, err = HY_OK;
+
+  for (size_t i = 0, end; i < n && !err; i = end) {
+    size_t at;
+
+    /* nothing below U+0300 changes, but by a mark that follows */
+    for (end = i; end < n && (unsigned char)text[end] < 0x80; end++)
+      ;
+    if (end < n && end > i)
+      end--;
+    if (end > i)
+      continue;
+    end = part_end(text, n, i, &may);
+    if (!may)
+      continue;
+    hy_buf_add(out, text + good, i - good);
+    at = out->len;
+    err = compose(text + i, end - i, out);
+    good = end;
+    if (bends && !err &&
+        (out->len - at != end - i || memcmp(out->data + at, text + i, end - i)))
+      bend_add(bends,
+               (hy_tok_bend){(int64_t)(at - start), (int64_t)(out->len - at),
+                             (int64_t)i, (int64_t)(end - i)});
+  }
+  if (!err)
+    hy_buf_add(out, text + good, n - good);
+  return err;
+}
+
+/* The last change that begins at or before p, -1: none. */
+static int64_t
+bend_at(const hy_tok_bends *b, int64_t p)
+{
+  size_t lo = 0, hi = b->n;
+
+  while (lo < hi) {
+    size_t mid = (lo + hi) / 2;
+
+    if (b->v[mid].at <= p)
+      lo = mid + 1;
+    else
+      hi = mid;
+  }
+  return (int64_t)lo - 1;
+}
+
+/* Byte p of the normalized text: where it stood, or the start or end of the
+ * bytes that became it. */
+static int64_t
+unbend(const hy_tok_bends *b, int64_t p, int at_end)
+{
+  int64_t i = bend_at(b, p), past;
+
+  if (i < 0)
+    return p + at_end;
+  past = p - b->v[i].at - b->v[i].n;
+  if (past < 0)
+    return b->v[i].from + (at_end ? b->v[i].was : 0);
+  return b->v[i].from + b->v[i].was + past + at_end;
+}
+
+void
+hy_tok_unbend(const hy_tok_bends *bends, hy_tok_place *v, size_t n,
+              int64_t base)
+{
+  for (size_t i = 0; i < n; i++) {
+    v[i].from = (int32_t)(base + unbend(bends, v[i].from, 0));
+    v[i].to = (int32_t)(base + unbend(bends, v[i].to - 1, 1));
+  }
+}
