@@ -2,7 +2,6 @@
  *
  *   nemotron3  ChatML with a system block that is always there, thoughts,
  *              tools as XML, tool answers in a user turn
- *   llama3     header tokens; thinking is switched by the system text
  *   plain      "User: ...\n\nAssistant: ..." for models without chat tokens
  *
  * A Jinja template is never executed: that of a tokenizer's folder is matched
@@ -22,13 +21,15 @@ typedef struct hy_chat hy_chat; /* one template; fields in chat_impl.h */
 /** What a caller may choose; hy_chat_defaults sets the template's own. */
 typedef struct {
   int generation_prompt; /* end with the opening of an assistant turn */
-  int thinking;          /* that turn begins with an open thought */
+  int thinking;          /* that turn: 1 with, 0 without a thought; < 0: as the
+                            template does when nothing is said */
   int truncate_history;  /* leave out thoughts before the last user turn */
   int64_t budget;        /* tokens of thought named in the last user turn; < 0:
                             none */
   int low_effort;        /* ask for little thought there */
 } hy_chat_options;
 
+/** No generation prompt, history without thoughts, nothing else. */
 void hy_chat_defaults(hy_chat_options *o);
 
 /** The template of that name, NULL: none. Names: hy_chat_names(). */
@@ -36,6 +37,8 @@ const hy_chat *hy_chat_named(const char *name);
 /** All names in one text, with blanks between. */
 const char *hy_chat_names(void);
 const char *hy_chat_name(const hy_chat *c);
+/** The token that ends a turn of the assistant, "" if none has that task. */
+const char *hy_chat_end(const hy_chat *c);
 /** Changes whenever what the template writes changes; part of what a packed
  *  file remembers. */
 const char *hy_chat_hash(const hy_chat *c);

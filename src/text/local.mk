@@ -16,10 +16,20 @@ src_text_test_tok_at_SOURCES = src/text/test_tok_at.c src/text/test_tok.h
 src_text_test_tok_at_LDADD = $(HYMN_TEST_LIBS)
 
 # --- chat templates -----------------------------------------------------------
-EXTRA_DIST += src/text/chat.h
+src_libhymn_a_SOURCES += \
+  src/text/chat.h src/text/chat_impl.h \
+  src/text/chat.c src/text/chat_check.c src/text/chat_nemotron3.c \
+  src/text/chat_plain.c src/text/chat_python.c
+
+hymn_unit_tests += src/text/test_chat
+src_text_test_chat_SOURCES = src/text/test_chat.c
+src_text_test_chat_LDADD = $(HYMN_TEST_LIBS)
 
 # --- vectors of the tests -----------------------------------------------------
 EXTRA_DIST += \
+  regression/fixtures/chat/README \
+  regression/fixtures/chat/mask.jsonl \
+  regression/fixtures/chat/nemotron3.jsonl \
   regression/fixtures/tokenizer/README \
   regression/fixtures/tokenizer/added.jsonl \
   regression/fixtures/tokenizer/added_tokens.json \
