@@ -2,14 +2,16 @@
  *
  *   .txt           one record, the text
  *   .jsonl         a record a line
- *   .json          a list of records, or one object (SQuAD)
+ *   .json          a list of records, an object with a list `data` of them, or
+ *                  one record; articles of SQuAD give a record a question
  *   .parquet       a record a row, columns as fields
  *   .idx (.bin)    a record a document: its ids
  *
  * the first three also compressed, .gz and .zst. A shard is a part of a file
  * that does not depend on the number of ranks: about shard_bytes of the lines
- * of a .jsonl file, a row group of Parquet, some documents of an .idx; else the
- * whole file. */
+ * of a .jsonl file (of a compressed one, which is read from its start each
+ * time, at most 16), a row group of Parquet, some documents of an .idx; else
+ * the whole file. */
 #ifndef HYMN_PREP_INPUT_H
 #define HYMN_PREP_INPUT_H
 
@@ -45,17 +47,18 @@ typedef struct {
   const json_t *json; /* until the next call */
   const char *text;   /* of a .txt */
   size_t n;
-  const char *why;    /* not NULL: a fixed phrase (see reader.h), and no more */
-  int blank;          /* an empty line */
-  int64_t n_bad;      /* invalid UTF-8 parts that became U+FFFD */
+  const char *why; /* not NULL: a fixed phrase (see doc.h), and no more */
+  int64_t n_bad;   /* invalid UTF-8 parts that became U+FFFD */
 } hy_record;
 
 /** Records of one shard, in order. Errors name the file; a record that is wrong
- *  is no error. Not collective. \return 0, HY_EFILE, HY_EDATA. */
+ *  is no error. A blank line is a record with hy_why_blank.
+ *  Not collective. \return 0, HY_EFILE, HY_EDATA. */
 int hy_records_open(hy_records **r, const hy_input *in, int64_t shard);
 /** *more is 0 after the last. */
 int hy_records_next(hy_records *r, hy_record *rec, int *more);
-/** "FILE:LINE" or "FILE: row N" of the latest record; the caller frees it. */
+/** "FILE:LINE" or "FILE: record N" (from 1) of the latest record; the caller
+ *  frees it. */
 char *hy_records_where(const hy_records *r);
 /** Share of the shard that is read, 0 .. 1. */
 double hy_records_done(const hy_records *r);

@@ -4,8 +4,20 @@ src_libhymn_a_SOURCES += \
 
 # --- inputs and readers -------------------------------------------------------
 src_libhymn_a_SOURCES += \
-  src/prep/lines.c src/prep/lines.h
-EXTRA_DIST += src/prep/doc.h src/prep/input.h src/prep/reader.h
+  src/prep/doc.c src/prep/doc.h \
+  src/prep/input.c src/prep/input.h src/prep/input_impl.h \
+  src/prep/input_find.c src/prep/input_json.c \
+  src/prep/lines.c src/prep/lines.h \
+  src/prep/reader.c src/prep/reader.def src/prep/reader.h \
+  src/prep/reader_impl.h src/prep/reader_text.c \
+  src/prep/stream.c src/prep/stream.h
+
+hymn_unit_tests += src/prep/test_input
+src_prep_test_input_SOURCES = src/prep/test_input.c src/prep/test_files.h
+src_prep_test_input_LDADD = $(HYMN_TEST_LIBS)
+hymn_unit_tests += src/prep/test_stream
+src_prep_test_stream_SOURCES = src/prep/test_stream.c src/prep/test_files.h
+src_prep_test_stream_LDADD = $(HYMN_TEST_LIBS)
 
 # --- packing and curation -----------------------------------------------------
 src_libhymn_a_SOURCES += \

@@ -1,0 +1,34 @@
+/* input_impl.h: what the parts of input.h share; only input*.c include it. */
+#ifndef HYMN_PREP_INPUT_IMPL_H
+#define HYMN_PREP_INPUT_IMPL_H
+
+#include "prep/doc.h"
+#include "prep/input.h"
+#include "prep/stream.h"
+
+#define HY_INPUT_KINDS                                                         \
+  "convert it to .txt, .jsonl or .json (also with .gz or .zst)"
+
+typedef enum {
+  HY_INPUT_NONE, /* none that hymn knows */
+  HY_INPUT_TXT,
+  HY_INPUT_JSONL,
+  HY_INPUT_JSON
+} hy_input_kind;
+
+/** Kind of a file, by its name. */
+hy_input_kind hy_input_kind_of(const char *path);
+
+/** Parse one record. \return NULL and a new reference, or why it is refused. */
+const char *hy_input_parse(const char *text, size_t n, json_t **out);
+
+/* input_json.c: records of a .json file, whose text is held as a whole. */
+typedef struct hy_elements hy_elements;
+
+int hy_elements_open(hy_elements **e, const char *path);
+void hy_elements_close(hy_elements *e);
+/** As hy_records_next; *json is a new reference. */
+int hy_elements_next(hy_elements *e, hy_record *rec, json_t **json, int *more);
+double hy_elements_done(const hy_elements *e);
+
+#endif
