@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 char *
@@ -87,9 +88,15 @@ hy_file_read(const char *path, hy_buf *out)
 }
 
 int
+hy_file_is_full(int why)
+{
+  return why == ENOSPC || why == EDQUOT || why == EFBIG;
+}
+
+int
 hy_file_failed(const char *path, int why)
 {
-  if (why == ENOSPC || why == EDQUOT)
+  if (hy_file_is_full(why))
     return hy_fail(HY_ERES, "%s: disk full; free some space and run again",
                    path);
   return hy_fail(HY_EFILE, "%s: cannot write: %s", path, strerror(why));
@@ -118,26 +125,78 @@ hy_file_commit(const char *tmp, const char *path)
   return hy_file_failed(path, err);
 }
 
+/* Linux moves less than 2 GiB in one call whatever is asked. */
+#define CALL_MAX ((size_t)512 << 20)
+
+static int
+move(int fd, char *p, size_t n, int64_t at, int write)
+{
+  while (n > 0) {
+    size_t m = n < CALL_MAX ? n : CALL_MAX;
+    ssize_t k =
+        write ? pwrite(fd, p, m, (off_t)at) : pread(fd, p, m, (off_t)at);
+
+    if (k < 0 && errno != EINTR)
+      return errno;
+    if (k == 0)
+      return EIO;
+    if (k > 0) {
+      p += k;
+      n -= (size_t)k;
+      at += k;
+    }
+  }
+  return 0;
+}
+
+int
+hy_file_put(int fd, const void *data, size_t n, int64_t at)
+{
+  return move(fd, (char *)(uintptr_t)data, n, at, 1);
+}
+
+int
+hy_file_get(int fd, void *data, size_t n, int64_t at)
+{
+  return move(fd, data, n, at, 0);
+}
+
+int
+hy_file_room(const char *path, int64_t *n)
+{
+  int fresh = *n > 0, why;
+  int fd = open(path, fresh ? O_WRONLY | O_CREAT | O_TRUNC : O_WRONLY, 0666);
+  struct stat st = {0};
+  struct statvfs vfs;
+
+  if (fd < 0)
+    return errno;
+  if (!fresh && !fstat(fd, &st))
+    *n = (int64_t)st.st_size;
+  why = fallocate(fd, 0, 0, (off_t)*n) ? errno : 0;
+  if (why == EOPNOTSUPP || why == ENOSYS || why == EINVAL)
+    why = !fstatvfs(fd, &vfs) && (double)vfs.f_bavail * (double)vfs.f_frsize <
+                                     (double)*n - 512. * (double)st.st_blocks
+              ? ENOSPC
+              : 0;
+  if (fresh && ftruncate(fd, 0) && !why)
+    why = errno;
+  close(fd);
+  return why;
+}
+
 int
 hy_file_write(const char *path, const void *data, size_t n)
 {
   char *tmp = hy_asprintf("%s.tmp%ld", path, (long)getpid());
   int fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC, 0666), err = 0;
-  size_t done = 0;
 
   if (fd < 0) {
     err = hy_file_failed(path, errno);
     free(tmp);
     return err;
   }
-  while (!err && done < n) {
-    ssize_t k = write(fd, (const char *)data + done, n - done);
-
-    if (k < 0 && errno != EINTR)
-      err = errno;
-    else if (k > 0)
-      done += (size_t)k;
-  }
+  err = hy_file_put(fd, data, n, 0);
   if (close(fd) && !err)
     err = errno;
   if (err) {

@@ -4,6 +4,8 @@
 
 #include "base/mem.h"
 
+#include <stdint.h>
+
 /** dir/name, or name alone when it is absolute or dir is NULL, "" or ".";
  *  the caller frees it. */
 char *hy_path_join(const char *dir, const char *name);
@@ -33,5 +35,20 @@ int hy_file_failed(const char *path, int why);
 /** fsync tmp, rename it to path, fsync the directory. On error tmp is
  *  removed. 0, HY_EFILE or HY_ERES. */
 int hy_file_commit(const char *tmp, const char *path);
+
+/** n bytes to or from byte `at` of an open file, all of them; errno or 0 (EIO:
+ *  the file ends before). */
+int hy_file_put(int fd, const void *data, size_t n, int64_t at);
+int hy_file_get(int fd, void *data, size_t n, int64_t at);
+
+/** Is there room for a file of *n bytes? Reserving asks quotas and limits as
+ *  well; a file system that cannot reserve is asked for its free space.
+ *  \param n  [in,out] bytes of a new file, which is left empty; 0: the existing
+ *            file gets room for its holes, and *n becomes its size
+ *  \return errno or 0. */
+int hy_file_room(const char *path, int64_t *n);
+
+/** 1 if an errno says that there is no room. */
+int hy_file_is_full(int why);
 
 #endif

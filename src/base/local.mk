@@ -3,6 +3,7 @@ src_libhymn_a_SOURCES += \
   src/base/clock.h \
   src/base/err.c src/base/err.h \
   src/base/file.c src/base/file.h \
+  src/base/h5.c src/base/h5.h \
   src/base/hash.c src/base/hash.h \
   src/base/lineage.c src/base/lineage.h \
   src/base/mem.c src/base/mem.h \

@@ -4,9 +4,7 @@
 #include "base/file.h"
 #include "base/mem.h"
 
-#include <errno.h>
 #include <string.h>
-#include <unistd.h>
 
 void
 hy_indexed_failed(hy_indexed_out *o, int code)
@@ -19,21 +17,10 @@ void
 hy_indexed_write_at(hy_indexed_out *o, const hy_indexed_file *f,
                     const void *data, size_t n, int64_t at)
 {
-  const char *from = data;
+  int why = o->code ? 0 : hy_file_put(f->fd, data, n, at);
 
-  while (n > 0 && !o->code) {
-    ssize_t k = pwrite(f->fd, from, n, (off_t)at);
-
-    if (k < 0 && errno != EINTR)
-      hy_indexed_failed(o, hy_file_failed(f->path, errno));
-    else if (k == 0)
-      hy_indexed_failed(o, hy_file_failed(f->path, EIO));
-    else if (k > 0) {
-      from += k;
-      n -= (size_t)k;
-      at += k;
-    }
-  }
+  if (why)
+    hy_indexed_failed(o, hy_file_failed(f->path, why));
 }
 
 /* ---- what ranks bring ---- */

@@ -30,10 +30,23 @@ token_at(const hy_packed *p, int64_t i)
 
 /* ---- what HDF5 says, rank 0 ---- */
 
+/* A text attribute, NULL: none; the caller frees it. */
+static char *
+get_text(hid_t file, const char *name)
+{
+  hy_buf b = {0};
+
+  hy_buf_add(&b, "", 0);
+  if (!hy_h5_get_text(file, name, &b))
+    return b.data;
+  free(b.data);
+  return NULL;
+}
+
 static int
 read_attrs(hy_packed *p, hid_t file)
 {
-  p->info.format = hy_packed_get_text(file, "format");
+  p->info.format = get_text(file, "format");
   if (!p->info.format || strcmp(p->info.format, HY_PACKED_FORMAT))
     return hy_fail(HY_EFILE,
                    "%s: is no packed token file; make one with the "
@@ -42,18 +55,12 @@ read_attrs(hy_packed *p, hid_t file)
   for (int i = 1; i < hy_packed_n_attrs; i++) {
     const hy_packed_attr *a = &hy_packed_attrs[i];
     char *field = (char *)&p->info + a->at;
-    hid_t attr = -1;
-    int bad = H5Aexists(file, a->name) <= 0;
+    int bad;
 
-    if (!bad && a->is_text) {
-      *(char **)field = hy_packed_get_text(file, a->name);
-      bad = !*(char **)field;
-    } else if (!bad) {
-      attr = H5Aopen(file, a->name, H5P_DEFAULT);
-      bad = attr < 0 || H5Aread(attr, H5T_NATIVE_INT64, field) < 0;
-      if (attr >= 0)
-        H5Aclose(attr);
-    }
+    if (a->is_text)
+      bad = !(*(char **)field = get_text(file, a->name));
+    else
+      bad = hy_h5_get_i64(file, a->name, (int64_t *)field);
     if (bad)
       return hy_fail(HY_EDATA,
                      "%s: attribute %s is missing or broken; prepare "
@@ -136,7 +143,7 @@ read_sets(hy_packed *p, hid_t file)
 static int
 read_head(hy_packed *p)
 {
-  hid_t fapl, file;
+  hid_t access, file;
   int fd = open(p->path, O_RDONLY), err;
 
   if (fd < 0)
@@ -145,16 +152,15 @@ read_head(hy_packed *p)
                    "the job prepare",
                    p->path, strerror(errno));
   close(fd);
-  H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+  hy_h5_quiet();
   if (H5Fis_hdf5(p->path) <= 0)
     return hy_fail(HY_EFILE,
                    "%s: is no packed token file (not HDF5); make one "
                    "with the job prepare",
                    p->path);
-  fapl = H5Pcreate(H5P_FILE_ACCESS);
-  H5Pset_file_locking(fapl, 0, 1);
-  file = H5Fopen(p->path, H5F_ACC_RDONLY, fapl);
-  H5Pclose(fapl);
+  access = hy_h5_access();
+  file = H5Fopen(p->path, H5F_ACC_RDONLY, access);
+  H5Pclose(access);
   if (file < 0)
     return hy_fail(HY_EFILE,
                    "%s: is truncated or damaged; prepare the file "
@@ -362,6 +368,12 @@ const char *
 hy_packed_tok_hash(const hy_packed *p)
 {
   return p->info.tokenizer;
+}
+
+const char *
+hy_packed_lineage(const hy_packed *p)
+{
+  return p->info.lineage;
 }
 
 void

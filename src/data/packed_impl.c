@@ -28,12 +28,14 @@ hy_packed_type(int col)
   }
 
 const hy_packed_attr hy_packed_attrs[] = {
-    TEXT("format", format),     NUMBER("version", version),
-    TEXT("packing", packing),   NUMBER("seq_len", seq_len),
-    NUMBER("vocab", vocab),     NUMBER("eos", eos),
-    NUMBER("seed", seed),       TEXT("tokenizer", tokenizer),
-    TEXT("sources", sources),   TEXT("dropped", dropped),
-    TEXT("content_hash", hash),
+    TEXT("format", format),   NUMBER("version", version),
+    TEXT("packing", packing), NUMBER("seq_len", seq_len),
+    NUMBER("vocab", vocab),   NUMBER("eos", eos),
+    NUMBER("seed", seed),     TEXT("tokenizer", tokenizer),
+    TEXT("template", chat),   TEXT("keys", keys),
+    TEXT("sources", sources), TEXT("dropped", dropped),
+    TEXT("lineage", lineage), TEXT("content_hash", hash),
+    TEXT("code", code),
 };
 const int hy_packed_n_attrs =
     (int)(sizeof hy_packed_attrs / sizeof hy_packed_attrs[0]);
@@ -53,10 +55,12 @@ hy_packed_content(const hy_packed_info *info, const int64_t n[HY_PK_N],
   hy_buf b = {0};
   hy_sha256 h;
 
-  for (int i = 0; i < hy_packed_n_attrs - 1; i++) {
+  for (int i = 0; i < hy_packed_n_attrs; i++) {
     const hy_packed_attr *a = &hy_packed_attrs[i];
     const char *field = (const char *)info + a->at;
 
+    if (a->at == offsetof(hy_packed_info, hash))
+      break;
     if (a->is_text)
       hy_buf_printf(&b, "%s=%s\n", a->name, *(char *const *)field);
     else
@@ -71,28 +75,4 @@ hy_packed_content(const hy_packed_info *info, const int64_t n[HY_PK_N],
   hy_sha256_add(&h, b.data, b.len);
   hy_sha256_hex(&h, hash);
   free(b.data);
-}
-
-char *
-hy_packed_get_text(hid_t id, const char *name)
-{
-  hid_t attr = -1, type = -1;
-  char *text = NULL;
-  size_t n;
-
-  if (H5Aexists(id, name) <= 0)
-    return NULL;
-  attr = H5Aopen(id, name, H5P_DEFAULT);
-  type = H5Aget_type(attr);
-  if (H5Tget_class(type) == H5T_STRING && H5Tis_variable_str(type) <= 0) {
-    n = H5Tget_size(type);
-    text = hy_calloc(n + 1, 1);
-    if (H5Aread(attr, type, text) < 0) {
-      free(text);
-      text = NULL;
-    }
-  }
-  H5Tclose(type);
-  H5Aclose(attr);
-  return text;
 }

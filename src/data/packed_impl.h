@@ -3,13 +3,14 @@
 #ifndef HYMN_DATA_PACKED_IMPL_H
 #define HYMN_DATA_PACKED_IMPL_H
 
+#include "base/h5.h"
 #include "base/mem.h"
 #include "data/packed.h"
 
 #include <hdf5.h>
 
 #define HY_PACKED_FORMAT "hymn packed tokens"
-#define HY_PACKED_VERSION 1
+#define HY_PACKED_VERSION 2
 #define HY_PACKED_WEIGHT_MAX 1024.0f /* keeps sums of weights exact */
 
 enum { HY_PK_TOKENS, HY_PK_DOC, HY_PK_ROWS, HY_PK_WEIGHT, HY_PK_N };
@@ -28,7 +29,8 @@ hid_t hy_packed_type(int col);
 
 /* The attributes of the root as a struct; text is owned by it. */
 typedef struct {
-  char *format, *packing, *tokenizer, *sources, *dropped, *hash;
+  char *format, *packing, *tokenizer, *chat, *keys, *sources, *dropped;
+  char *lineage, *hash, *code;
   int64_t version, seq_len, vocab, eos, seed;
 } hy_packed_info;
 
@@ -38,7 +40,7 @@ typedef struct {
   size_t at; /* offset in hy_packed_info */
 } hy_packed_attr;
 
-/* In the order of the file; content_hash, the last, covers those before it. */
+/* In the order of the file; content_hash covers those before it. */
 extern const hy_packed_attr hy_packed_attrs[];
 extern const int hy_packed_n_attrs;
 
@@ -50,10 +52,6 @@ void hy_packed_info_free(hy_packed_info *info);
  *  \param sum  hy_checksum of each */
 void hy_packed_content(const hy_packed_info *info, const int64_t n[HY_PK_N],
                        const uint64_t sum[HY_PK_N], char hash[HY_SHA_HEX]);
-
-/** Text attribute `name` of object `id`, NULL if there is none; the caller
- *  frees it. */
-char *hy_packed_get_text(hid_t id, const char *name);
 
 struct hy_packed {
   char *path;

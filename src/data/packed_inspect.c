@@ -10,18 +10,18 @@ int
 hy_packed_is(const char *path)
 {
   hid_t file;
-  char *format;
+  hy_buf format = {0};
   int yes = 0;
 
-  H5Eset_auto2(H5E_DEFAULT, NULL, NULL);
+  hy_h5_quiet();
   if (H5Fis_hdf5(path) <= 0)
     return 0;
   file = H5Fopen(path, H5F_ACC_RDONLY, H5P_DEFAULT);
   if (file < 0)
     return 0;
-  format = hy_packed_get_text(file, "format");
-  yes = format && !strcmp(format, HY_PACKED_FORMAT);
-  free(format);
+  yes = !hy_h5_get_text(file, "format", &format) &&
+        !strcmp(format.data, HY_PACKED_FORMAT);
+  free(format.data);
   H5Fclose(file);
   return yes;
 }
@@ -41,7 +41,8 @@ verify(const hy_packed *p)
   for (int i = 0; i < HY_PK_N && !err; i++) {
     const hy_packed_col *c = &hy_packed_cols[i];
     size_t words = (size_t)p->n[i] * c->size * c->width / 4;
-    char *said, found[17];
+    hy_buf said = {0};
+    char found[17];
     uint32_t part[1 << 12];
     hid_t set;
 
@@ -57,14 +58,13 @@ verify(const hy_packed *p)
     }
     snprintf(found, sizeof found, "%016llx", (unsigned long long)sum[i]);
     set = H5Dopen2(file, c->name, H5P_DEFAULT);
-    said = hy_packed_get_text(set, "checksum");
-    H5Dclose(set);
-    if (!said || strcmp(said, found))
+    if (hy_h5_get_text(set, "checksum", &said) || strcmp(said.data, found))
       err = hy_fail(HY_EDATA,
                     "%s: dataset /%s does not have the content it was written "
                     "with; prepare the file again",
                     p->path, c->name);
-    free(said);
+    H5Dclose(set);
+    free(said.data);
   }
   H5Fclose(file);
   hy_packed_content(&p->info, p->n, sum, hash);

@@ -1,163 +1,34 @@
-/* packed_write.c: all ranks write one packed file. */
+/* packed_write.c: all ranks write one packed file.
+ *
+ * Rank 0 makes the file without data through HDF5; then the places of the
+ * datasets are known and every rank writes its pieces there, whenever it has
+ * them. Checksums are sums over the pieces. At the end rank 0 fills in what is
+ * known only then, and renames. */
 #include "base/err.h"
 #include "base/file.h"
+#include "base/version.h"
 #include "data/packed_impl.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
-#define CALL_BYTES ((int64_t)512 << 20) /* of one H5Dwrite on one rank */
+struct hy_packed_out {
+  char *path, *tmp;
+  hy_comm comm;
+  hy_packed_info info;
+  int fd;
+  int64_t at[HY_PK_N]; /* byte where a dataset begins */
+  int64_t n[HY_PK_N];  /* its rows; 0: absent */
+  uint64_t sum[HY_PK_N];
+};
 
-/* One dataset as this rank sees it. */
-typedef struct {
-  const void *data;
-  int64_t first, n, total; /* in rows of the dataset */
-  uint64_t sum;
-} slab;
-
-static int
-write_failed(const char *path, const char *what)
-{
-  return hy_fail(HY_EFILE, "%s: cannot write %s; check the disk and its space",
-                 path, what);
-}
-
-static int
-write_attr(hid_t id, const char *name, const char *text, int64_t number)
-{
-  hid_t space = H5Screate(H5S_SCALAR), attr;
-  hid_t type = H5Tcopy(text ? H5T_C_S1 : H5T_STD_I64LE);
-  int bad;
-
-  if (text) {
-    H5Tset_size(type, strlen(text) + 1);
-    H5Tset_cset(type, H5T_CSET_UTF8);
-  }
-  attr = H5Acreate2(id, name, type, space, H5P_DEFAULT, H5P_DEFAULT);
-  bad = attr < 0 ||
-        H5Awrite(attr, text ? type : H5T_NATIVE_INT64,
-                 text ? (const void *)text : (const void *)&number) < 0;
-  if (attr >= 0)
-    H5Aclose(attr);
-  H5Tclose(type);
-  H5Sclose(space);
-  return bad;
-}
-
-/* Collective: every rank makes the same number of calls, those with nothing
- * left select nothing. */
-static int
-write_rounds(hid_t set, int col, const slab *s, const hy_comm *comm)
-{
-  const hy_packed_col *c = &hy_packed_cols[col];
-  int64_t row_bytes = (int64_t)(c->size * c->width);
-  int64_t step = CALL_BYTES / row_bytes, most = hy_max_i64(comm, s->n);
-  hid_t xfer = H5Pcreate(H5P_DATASET_XFER), file = H5Dget_space(set);
-  int bad = 0, rank = c->width > 1 ? 2 : 1;
-
-  H5Pset_dxpl_mpio(xfer, H5FD_MPIO_COLLECTIVE);
-  for (int64_t at = 0; at < most; at += step) {
-    int64_t n = s->n - at < step ? s->n - at : step;
-    hsize_t start[2] = {(hsize_t)(s->first + at), 0};
-    hsize_t count[2] = {(hsize_t)(n > 0 ? n : 1), c->width};
-    hid_t mem = H5Screate_simple(rank, count, NULL);
-    const char *data = s->data;
-
-    H5Sselect_hyperslab(file, H5S_SELECT_SET, n > 0 ? start : (hsize_t[2]){0},
-                        NULL, count, NULL);
-    if (n <= 0) {
-      H5Sselect_none(file);
-      H5Sselect_none(mem);
-    }
-    bad |= H5Dwrite(set, hy_packed_type(col), mem, file, xfer,
-                    n > 0 ? data + at * row_bytes : (const void *)"") < 0;
-    H5Sclose(mem);
-  }
-  H5Sclose(file);
-  H5Pclose(xfer);
-  return bad;
-}
-
-static int
-write_set(hid_t file, int col, const slab *s, const hy_comm *comm)
-{
-  const hy_packed_col *c = &hy_packed_cols[col];
-  hsize_t dim[2] = {(hsize_t)s->total, c->width};
-  hid_t space = H5Screate_simple(c->width > 1 ? 2 : 1, dim, NULL), set;
-  hid_t plist = H5Pcreate(H5P_DATASET_CREATE);
-  char sum[17];
-  int bad;
-
-  H5Pset_obj_track_times(plist, 0);
-  H5Pset_fill_time(plist, H5D_FILL_TIME_NEVER);
-  H5Pset_alloc_time(plist, H5D_ALLOC_TIME_EARLY);
-  set = H5Dcreate2(file, c->name, hy_packed_type(col), space, H5P_DEFAULT,
-                   plist, H5P_DEFAULT);
-  bad = set < 0;
-  if (!bad) {
-    snprintf(sum, sizeof sum, "%016llx", (unsigned long long)s->sum);
-    bad = write_attr(set, "checksum", sum, 0);
-    bad |= write_rounds(set, col, s, comm);
-    bad |= H5Dclose(set) < 0;
-  }
-  H5Pclose(plist);
-  H5Sclose(space);
-  return bad;
-}
-
-static hid_t
-create_file(const char *tmp, const hy_comm *comm)
-{
-  hid_t fapl = H5Pcreate(H5P_FILE_ACCESS), fcpl = H5Pcreate(H5P_FILE_CREATE);
-  hid_t file;
-
-  H5Eset_auto2(H5E_DEFAULT, NULL, NULL); /* one line of hymn's says enough */
-  H5Pset_fapl_mpio(fapl, comm->mpi, MPI_INFO_NULL);
-  H5Pset_all_coll_metadata_ops(fapl, 1);
-  H5Pset_coll_metadata_write(fapl, 1);
-  H5Pset_libver_bounds(fapl, H5F_LIBVER_V18, H5F_LIBVER_LATEST);
-  H5Pset_alignment(fapl, 1 << 12, HY_ALIGN);
-  H5Pset_obj_track_times(fcpl, 0);
-  file = H5Fcreate(tmp, H5F_ACC_TRUNC, fcpl, fapl);
-  H5Pclose(fcpl);
-  H5Pclose(fapl);
-  return file;
-}
-
-static int
-write_file(const char *path, const char *tmp, const hy_packed_info *info,
-           const slab s[HY_PK_N], const hy_comm *comm)
-{
-  hid_t file = create_file(tmp, comm);
-  int err = HY_OK, bad = 0;
-
-  if (file < 0)
-    err = hy_fail(HY_EFILE,
-                  "%s: cannot create this file; give a folder that "
-                  "can be written",
-                  tmp);
-  err = hy_agree(comm, err);
-  if (err)
-    return err;
-  for (int i = 0; i < hy_packed_n_attrs; i++) {
-    const hy_packed_attr *a = &hy_packed_attrs[i];
-    const char *field = (const char *)info + a->at;
-
-    bad |= write_attr(file, a->name, a->is_text ? *(char *const *)field : NULL,
-                      a->is_text ? 0 : *(const int64_t *)field);
-  }
-  if (bad)
-    err = write_failed(path, "the attributes");
-  for (int i = 0; i < HY_PK_N; i++)
-    if (s[i].total > 0 && write_set(file, i, &s[i], comm) && !err)
-      err = write_failed(path, hy_packed_cols[i].name);
-  if (H5Fclose(file) < 0 && !err)
-    err = write_failed(path, "the end of the file");
-  return hy_agree(comm, err);
-}
+#define SUM_HEX 17
+static const char no_sum[SUM_HEX] = "0000000000000000";
+static const char no_hash[HY_SHA_HEX] =
+    "0000000000000000000000000000000000000000000000000000000000000000";
 
 int
 hy_packed_writable(const char *path)
@@ -181,147 +52,348 @@ hy_packed_writable(const char *path)
   return err;
 }
 
-/* A full disk in the middle of a collective write ends badly: look before. */
+/* ---- the file without its data, rank 0 ---- */
+
 static int
-check_space(const char *path, const slab s[HY_PK_N])
+create_set(hy_packed_out *o, hid_t file, int col)
 {
-  char *dir = hy_path_dir(path);
-  double need = 1 << 16, has;
-  struct statvfs fs;
-  int err = HY_OK;
+  const hy_packed_col *c = &hy_packed_cols[col];
+  hsize_t dim[2] = {(hsize_t)o->n[col], c->width};
+  hid_t space = H5Screate_simple(c->width > 1 ? 2 : 1, dim, NULL), set;
+  hid_t how = hy_h5_timeless(H5P_DATASET_CREATE);
+  int bad;
+
+  H5Pset_fill_time(how, H5D_FILL_TIME_NEVER);
+  H5Pset_alloc_time(how, H5D_ALLOC_TIME_EARLY);
+  set = H5Dcreate2(file, c->name, hy_packed_type(col), space, H5P_DEFAULT, how,
+                   H5P_DEFAULT);
+  bad = set < 0;
+  if (!bad) {
+    bad = hy_h5_put_text(set, "checksum", no_sum);
+    o->at[col] = (int64_t)H5Dget_offset(set);
+    bad |= H5Dclose(set) < 0;
+  }
+  H5Pclose(how);
+  H5Sclose(space);
+  return bad;
+}
+
+static int
+create_file(hy_packed_out *o)
+{
+  hid_t access = hy_h5_access(), how = hy_h5_timeless(H5P_FILE_CREATE), file;
+  int bad;
+
+  hy_h5_quiet();
+  H5Pset_alignment(access, 1 << 12, HY_ALIGN);
+  file = H5Fcreate(o->tmp, H5F_ACC_TRUNC, how, access);
+  H5Pclose(how);
+  H5Pclose(access);
+  bad = file < 0;
+  for (int i = 0; i < hy_packed_n_attrs && !bad; i++) {
+    const hy_packed_attr *a = &hy_packed_attrs[i];
+    const char *field = (const char *)&o->info + a->at;
+
+    bad = a->is_text ? hy_h5_put_text(file, a->name, *(char *const *)field)
+                     : hy_h5_put_i64(file, a->name, *(const int64_t *)field);
+  }
+  for (int i = 0; i < HY_PK_N && !bad; i++)
+    if (o->n[i])
+      bad = create_set(o, file, i);
+  if (file >= 0)
+    bad |= H5Fclose(file) < 0;
+  return bad ? hy_fail(HY_EFILE,
+                       "%s: cannot create this file; check the folder and its "
+                       "space",
+                       o->tmp)
+             : HY_OK;
+}
+
+/* Looked for before HDF5 sizes the file, which it cannot undo, and reserved
+ * after: a full disk shows before the work. */
+static int
+check_room(const hy_packed_out *o, int64_t bytes)
+{
+  int why = hy_file_room(o->tmp, &bytes);
+
+  if (!hy_file_is_full(why))
+    return why ? hy_file_failed(o->path, why) : HY_OK;
+  return hy_fail(HY_ERES, "%s: no room for %.1f MiB (%s); free some space",
+                 o->path, (double)bytes / (1 << 20), strerror(why));
+}
+
+/* No less than the file will have. */
+static int64_t
+size_guess(const hy_packed_out *o)
+{
+  int64_t bytes = 1 << 16;
 
   for (int i = 0; i < HY_PK_N; i++)
-    need += (double)s[i].total *
-            (double)(hy_packed_cols[i].size * hy_packed_cols[i].width);
-  if (statvfs(dir, &fs) == 0) {
-    has = (double)fs.f_bavail * (double)fs.f_frsize;
-    if (has < need)
-      err = hy_fail(HY_ERES,
-                    "%s: needs %.1f MiB, the disk has %.1f; free some space",
-                    path, need / (1 << 20), has / (1 << 20));
+    bytes +=
+        o->n[i] * (int64_t)(hy_packed_cols[i].size * hy_packed_cols[i].width) +
+        HY_ALIGN;
+  for (int i = 0; i < hy_packed_n_attrs; i++)
+    if (hy_packed_attrs[i].is_text)
+      bytes += 2 * (int64_t)strlen(*(char *const *)((const char *)&o->info +
+                                                    hy_packed_attrs[i].at));
+  return bytes;
+}
+
+static char *
+text_or(const char *text, const char *other)
+{
+  return (char *)(uintptr_t)(text ? text : other);
+}
+
+static void
+fill_info(hy_packed_info *info, const hy_packed_head *h)
+{
+  *info = (hy_packed_info){.format = text_or(HY_PACKED_FORMAT, ""),
+                           .packing = text_or(h->packing, ""),
+                           .tokenizer = text_or(h->tok_hash, ""),
+                           .chat = text_or(h->chat_hash, ""),
+                           .keys = text_or(h->keys, "{}"),
+                           .sources = text_or(h->sources, "[]"),
+                           .dropped = text_or(h->dropped, "{}"),
+                           .lineage = text_or(h->lineage, "[]"),
+                           .hash = text_or(no_hash, ""),
+                           .code = text_or(hy_version(), ""),
+                           .version = HY_PACKED_VERSION,
+                           .seq_len = h->seq_len,
+                           .vocab = h->vocab,
+                           .eos = h->eos,
+                           .seed = h->seed};
+}
+
+/* Texts of the head need not last until the end. */
+static void
+own_info(hy_packed_info *info)
+{
+  for (int i = 0; i < hy_packed_n_attrs; i++)
+    if (hy_packed_attrs[i].is_text) {
+      char **text = (char **)((char *)info + hy_packed_attrs[i].at);
+
+      *text = hy_strdup(*text);
+    }
+}
+
+static void
+out_free(hy_packed_out *o)
+{
+  if (o->fd >= 0)
+    close(o->fd);
+  hy_packed_info_free(&o->info);
+  free(o->path);
+  free(o->tmp);
+  free(o);
+}
+
+int
+hy_packed_create(hy_packed_out **out, const char *path,
+                 const hy_packed_head *head, const hy_comm *comm)
+{
+  hy_packed_out *o = hy_calloc(1, sizeof *o);
+  int err = HY_OK;
+
+  *out = NULL;
+  o->path = hy_strdup(path);
+  o->tmp = hy_asprintf("%s.tmp", path);
+  o->comm = *comm;
+  o->fd = -1;
+  o->n[HY_PK_TOKENS] = head->n_tokens;
+  o->n[HY_PK_DOC] = head->n_docs + 1;
+  o->n[HY_PK_ROWS] = head->n_rows;
+  o->n[HY_PK_WEIGHT] = head->weights ? head->n_tokens : 0;
+  fill_info(&o->info, head);
+  own_info(&o->info);
+  if (comm->rank == 0) {
+    err = hy_packed_writable(path);
+    err = err ? err : check_room(o, size_guess(o));
+    err = err ? err : create_file(o);
+    err = err ? err : check_room(o, 0);
   }
-  free(dir);
+  err = hy_agree(comm, err);
+  if (!err) {
+    hy_bcast(comm, o->at, sizeof o->at, 0);
+    o->fd = open(o->tmp, O_WRONLY);
+    if (o->fd < 0)
+      err = hy_fail(HY_EFILE, "%s: cannot open: %s; every node must see it",
+                    o->tmp, strerror(errno));
+    err = hy_agree(comm, err);
+  }
+  if (!err) {
+    *out = o;
+    return HY_OK;
+  }
+  if (comm->rank == 0)
+    unlink(o->tmp);
+  out_free(o);
   return err;
 }
 
-/* Place of this rank's n in the sequence over all ranks. */
-static void
-place(slab *s, int64_t n, const hy_comm *comm)
+/* ---- data, every rank ---- */
+
+static int
+put(hy_packed_out *o, int col, int64_t first, int64_t n, const void *data)
 {
-  s->n = s->total = n;
-  s->first = 0;
-  MPI_Exscan(&n, &s->first, 1, MPI_INT64_T, MPI_SUM, comm->mpi);
-  if (comm->rank == 0)
-    s->first = 0; /* undefined after MPI_Exscan */
-  hy_sum_i64(comm, &s->total, 1);
+  size_t bytes = hy_packed_cols[col].size * hy_packed_cols[col].width;
+  int why;
+
+  o->sum[col] += hy_checksum(data, (size_t)n * bytes / sizeof(uint32_t),
+                             (uint64_t)first * bytes / sizeof(uint32_t));
+  why = hy_file_put(o->fd, data, (size_t)n * bytes,
+                    o->at[col] + first * (int64_t)bytes);
+  return why ? hy_file_failed(o->path, why) : HY_OK;
 }
 
-static void
-sum_all(slab s[HY_PK_N], const hy_comm *comm)
+int
+hy_packed_put_tokens(hy_packed_out *o, int64_t first, int64_t n,
+                     const int32_t *id, const float *weight)
 {
-  for (int i = 0; i < HY_PK_N; i++) {
-    uint64_t words = hy_packed_cols[i].size * hy_packed_cols[i].width / 4;
+  int err = put(o, HY_PK_TOKENS, first, n, id);
 
-    s[i].sum = s[i].n ? hy_checksum(s[i].data, (size_t)s[i].n * words,
-                                    (uint64_t)s[i].first * words)
-                      : 0;
-    hy_sum_i64(comm, (int64_t *)&s[i].sum, 1); /* modulo 2^64 */
+  if (!err && o->n[HY_PK_WEIGHT])
+    err = put(o, HY_PK_WEIGHT, first, n, weight);
+  return err;
+}
+
+int
+hy_packed_put_docs(hy_packed_out *o, int64_t first, int64_t n,
+                   const int64_t *start)
+{
+  return put(o, HY_PK_DOC, first, n, start);
+}
+
+int
+hy_packed_put_rows(hy_packed_out *o, int64_t first, int64_t n,
+                   const int64_t (*row)[2])
+{
+  return put(o, HY_PK_ROWS, first, n, row);
+}
+
+/* ---- the end ---- */
+
+/* Checksums and content hash take the place of zeros. */
+static int
+seal(hy_packed_out *o)
+{
+  hid_t access = hy_h5_access(), set;
+  hid_t file = H5Fopen(o->tmp, H5F_ACC_RDWR, access);
+  int bad = file < 0;
+  char sum[SUM_HEX];
+
+  H5Pclose(access);
+  for (int i = 0; i < HY_PK_N && !bad; i++) {
+    if (!o->n[i])
+      continue;
+    snprintf(sum, sizeof sum, "%016llx", (unsigned long long)o->sum[i]);
+    set = H5Dopen2(file, hy_packed_cols[i].name, H5P_DEFAULT);
+    bad = set < 0 || hy_h5_set_text(set, "checksum", sum);
+    if (set >= 0)
+      bad |= H5Dclose(set) < 0;
   }
+  if (!bad)
+    bad = hy_h5_set_text(file, "content_hash", o->info.hash);
+  if (file >= 0)
+    bad |= H5Fclose(file) < 0;
+  return bad ? hy_fail(HY_EFILE, "%s: cannot be finished; check the disk",
+                       o->path)
+             : hy_file_commit(o->tmp, o->path);
 }
 
-/* Borders of documents: each rank those of its own, the last rank the end. */
-static int64_t *
-doc_slab(slab *s, const hy_packed_part *part, const slab *tokens,
-         const hy_comm *comm)
+int
+hy_packed_close(hy_packed_out *o, int code, char hash[HY_SHA_HEX])
+{
+  const hy_comm *comm = &o->comm;
+  int err = code;
+
+  if (!err && fsync(o->fd))
+    err = hy_file_failed(o->path, errno);
+  err = hy_agree(comm, err);
+  if (!err) {
+    hy_sum_i64(comm, (int64_t *)o->sum, HY_PK_N); /* modulo 2^64 */
+    hy_packed_content(&o->info, o->n, o->sum, o->info.hash);
+    memcpy(hash, o->info.hash, HY_SHA_HEX);
+    err = hy_agree(comm, comm->rank == 0 ? seal(o) : HY_OK);
+  }
+  if (err && comm->rank == 0)
+    unlink(o->tmp);
+  out_free(o);
+  return err;
+}
+
+/* ---- all at once ---- */
+
+/* Place of this rank's n in the sequence over all ranks; n becomes the sum. */
+static int64_t
+place(int64_t *n, const hy_comm *comm)
+{
+  int64_t first = 0;
+
+  MPI_Exscan(n, &first, 1, MPI_INT64_T, MPI_SUM, comm->mpi);
+  hy_sum_i64(comm, n, 1);
+  return comm->rank ? first : 0; /* undefined on rank 0 */
+}
+
+static int
+put_docs(hy_packed_out *o, const hy_packed_part *part, int64_t doc, int64_t at)
 {
   int64_t *start = hy_malloc(((size_t)part->n_docs + 1) * sizeof *start);
-  int64_t at = tokens->first;
+  int last = o->comm.rank == o->comm.size - 1, err;
 
   for (int64_t i = 0; i < part->n_docs; i++) {
     start[i] = at;
     at += part->doc_len[i];
   }
   start[part->n_docs] = at;
-  place(s, part->n_docs + (comm->rank == comm->size - 1), comm);
-  s->data = start;
-  return start;
+  err = hy_packed_put_docs(o, doc, part->n_docs + last, start);
+  free(start);
+  return err;
 }
 
-/* Rows of the caller, or the stream cut every seq_len tokens, an equal share
- * of the rows for each rank. */
-static int64_t (*row_slab(slab *s, const hy_packed_part *part,
-                          const slab *tokens, const hy_comm *comm))[2]
+/* The stream cut every seq_len tokens. */
+static int
+put_rows(hy_packed_out *o)
 {
-  int64_t n_rows = (tokens->total + part->seq_len - 1) / part->seq_len;
-  int64_t from = n_rows * comm->rank / comm->size;
-  int64_t to = n_rows * (comm->rank + 1) / comm->size;
-  int64_t(*row)[2];
+  int64_t n = o->n[HY_PK_TOKENS], seq_len = o->info.seq_len;
+  int64_t n_rows = o->n[HY_PK_ROWS], (*row)[2];
+  int err;
 
-  if (part->row) {
-    place(s, part->n_rows, comm);
-    s->data = part->row;
-    return NULL;
+  if (o->comm.rank != 0)
+    return HY_OK;
+  row = hy_malloc((size_t)n_rows * sizeof *row);
+  for (int64_t i = 0; i < n_rows; i++) {
+    row[i][0] = i * seq_len;
+    row[i][1] = n - row[i][0] < seq_len ? n - row[i][0] : seq_len;
   }
-  row = hy_malloc((size_t)(to - from + 1) * sizeof *row);
-  for (int64_t i = from; i < to; i++) {
-    int64_t left = tokens->total - i * part->seq_len;
-
-    row[i - from][0] = i * part->seq_len;
-    row[i - from][1] = left < part->seq_len ? left : part->seq_len;
-  }
-  place(s, to - from, comm);
-  s->data = row;
-  return row;
+  err = hy_packed_put_rows(o, 0, n_rows, (const int64_t(*)[2])row);
+  free(row);
+  return err;
 }
 
 int
 hy_packed_write(const char *path, const hy_packed_part *part,
                 const hy_comm *comm, char hash[HY_SHA_HEX])
 {
-  slab s[HY_PK_N] = {{0}};
-  char *tmp = hy_asprintf("%s.tmp", path);
-  int64_t *start, (*row)[2], n[HY_PK_N];
-  uint64_t sum[HY_PK_N];
-  hy_packed_info info = {(char *)HY_PACKED_FORMAT,
-                         (char *)(part->row ? "rows" : "concatenative"),
-                         (char *)part->tok_hash,
-                         (char *)part->sources,
-                         (char *)part->dropped,
-                         hash,
-                         HY_PACKED_VERSION,
-                         part->seq_len,
-                         part->vocab,
-                         part->eos,
-                         part->seed};
-  int err = HY_OK;
+  hy_packed_head head = {.n_tokens = part->n_tokens,
+                         .n_docs = part->n_docs,
+                         .weights = part->weight != NULL,
+                         .seq_len = part->seq_len,
+                         .vocab = part->vocab,
+                         .eos = -1,
+                         .packing = "concatenative"};
+  int64_t first = place(&head.n_tokens, comm);
+  int64_t doc = place(&head.n_docs, comm);
+  hy_packed_out *o;
+  int err;
 
-  s[HY_PK_TOKENS].data = part->token;
-  place(&s[HY_PK_TOKENS], part->n_tokens, comm);
-  start = doc_slab(&s[HY_PK_DOC], part, &s[HY_PK_TOKENS], comm);
-  row = row_slab(&s[HY_PK_ROWS], part, &s[HY_PK_TOKENS], comm);
-  s[HY_PK_WEIGHT].data = part->weight;
-  place(&s[HY_PK_WEIGHT], part->weight ? part->n_tokens : 0, comm);
-  sum_all(s, comm);
-  for (int i = 0; i < HY_PK_N; i++) {
-    n[i] = s[i].total;
-    sum[i] = s[i].sum;
-  }
-  hy_packed_content(&info, n, sum, hash);
-  if (comm->rank == 0)
-    err = hy_packed_writable(path);
-  if (comm->rank == 0 && !err)
-    err = check_space(path, s);
-  err = hy_agree(comm, err);
-  if (!err) {
-    err = write_file(path, tmp, &info, s, comm);
-    if (comm->rank == 0 && !err)
-      err = hy_file_commit(tmp, path);
-    else if (comm->rank == 0)
-      unlink(tmp);
-    err = hy_agree(comm, err);
-  }
-  free(start);
-  free(row);
-  free(tmp);
-  return err;
+  head.n_rows = (head.n_tokens + part->seq_len - 1) / part->seq_len;
+  err = hy_packed_create(&o, path, &head, comm);
+  if (err)
+    return err;
+  err =
+      hy_packed_put_tokens(o, first, part->n_tokens, part->token, part->weight);
+  err = err ? err : put_docs(o, part, doc, first);
+  err = err ? err : put_rows(o);
+  return hy_packed_close(o, err, hash);
 }

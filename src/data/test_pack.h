@@ -54,11 +54,7 @@ stream_write(const stream *s, const char *path, int weights,
   hy_packed_part part = {.doc_len = s->doc_len + from,
                          .n_docs = to - from,
                          .seq_len = SEQ_LEN,
-                         .vocab = VOCAB,
-                         .eos = -1,
-                         .tok_hash = "",
-                         .sources = "[]",
-                         .dropped = "{}"};
+                         .vocab = VOCAB};
 
   for (int64_t d = 0; d < from; d++)
     at += s->doc_len[d];

@@ -1,5 +1,5 @@
 /* Damaged packed files are refused by name; --inspect; prepare on bad input;
- * n-gram losses against naive sums. */
+ * n-gram losses against naive sums; the writer that takes pieces. */
 #include "base/err.h"
 #include "base/file.h"
 #include "data/ngram.h"
@@ -9,8 +9,10 @@
 #include <hdf5.h>
 #include <math.h>
 #include <setjmp.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -130,6 +132,157 @@ test_token(void **state)
   assert_non_null(strstr(hy_err_text(), "/tokens"));
   fclose(out);
   MPI_Barrier(world.mpi);
+}
+
+/* ---- the stream ---- */
+
+static void
+in_head(hy_packed_head *h, int weights)
+{
+  *h = (hy_packed_head){.n_tokens = s.n,
+                        .n_docs = N_DOCS,
+                        .n_rows = (s.n + SEQ_LEN - 1) / SEQ_LEN,
+                        .weights = weights,
+                        .seq_len = SEQ_LEN,
+                        .vocab = VOCAB,
+                        .eos = -1,
+                        .packing = "concatenative"};
+}
+
+/* Pieces of three tokens, documents one by one, rows two by two, each by
+ * another rank. */
+static int
+put_pieces(hy_packed_out *o, int weights)
+{
+  int64_t at = 0, n_rows = (s.n + SEQ_LEN - 1) / SEQ_LEN;
+  int err = HY_OK, turn = 0;
+
+  for (int64_t i = 0; i < s.n && !err; i += 3)
+    if (turn++ % world.size == world.rank)
+      err = hy_packed_put_tokens(o, i, s.n - i < 3 ? s.n - i : 3, s.token + i,
+                                 weights ? s.weight + i : NULL);
+  for (int64_t d = 0; d <= N_DOCS && !err; d++) {
+    if (turn++ % world.size == world.rank)
+      err = hy_packed_put_docs(o, d, 1, &at);
+    at += d < N_DOCS ? s.doc_len[d] : 0;
+  }
+  for (int64_t r = 0; r < n_rows && !err; r += 2) {
+    int64_t row[2][2] = {{r * SEQ_LEN, SEQ_LEN}, {(r + 1) * SEQ_LEN, SEQ_LEN}};
+
+    for (int k = 0; k < 2; k++)
+      if (s.n - row[k][0] < SEQ_LEN)
+        row[k][1] = s.n - row[k][0];
+    if (turn++ % world.size == world.rank)
+      err = hy_packed_put_rows(o, r, n_rows - r < 2 ? n_rows - r : 2,
+                               (const int64_t(*)[2])row);
+  }
+  return err;
+}
+
+static char *
+file_text(const char *name, size_t *n)
+{
+  hy_buf b = {0};
+
+  MPI_Barrier(world.mpi);
+  assert_int_equal(hy_file_read(name, &b), HY_OK);
+  *n = b.len;
+  MPI_Barrier(world.mpi);
+  return b.data;
+}
+
+static void
+test_stream(void **state)
+{
+  char hash[HY_SHA_HEX], again[HY_SHA_HEX], *want, *got;
+  size_t n_want, n_got;
+  hy_packed_head head;
+  hy_packed_out *o;
+
+  (void)state;
+  for (int weights = 0; weights < 2; weights++) {
+    assert_int_equal(stream_write(&s, path, weights, &world, hash), HY_OK);
+    want = file_text(path, &n_want);
+    in_head(&head, weights);
+    assert_int_equal(hy_packed_create(&o, path, &head, &world), HY_OK);
+    assert_int_equal(hy_packed_close(o, put_pieces(o, weights), again), HY_OK);
+    got = file_text(path, &n_got);
+    assert_string_equal(hash, again);
+    assert_int_equal(n_got, n_want);
+    assert_memory_equal(got, want, n_want);
+    free(want);
+    free(got);
+  }
+}
+
+/* Long texts do not fit into an object header; they come back. */
+static void
+test_long_attr(void **state)
+{
+  char *sources = hy_malloc(300000), hash[HY_SHA_HEX];
+  hy_packed_head head;
+  hy_packed_out *o;
+  hy_packed *p;
+  FILE *out = tmpfile();
+
+  (void)state;
+  memset(sources, ' ', 300000);
+  memcpy(sources, "[", 1);
+  memcpy(sources + 299998, "]", 2);
+  in_head(&head, 1);
+  head.sources = head.lineage = sources;
+  assert_int_equal(hy_packed_create(&o, path, &head, &world), HY_OK);
+  assert_int_equal(hy_packed_close(o, put_pieces(o, 1), hash), HY_OK);
+  assert_int_equal(hy_packed_open(&p, path, &world), HY_OK);
+  assert_string_equal(hy_packed_lineage(p), sources);
+  assert_string_equal(hy_packed_hash(p), hash);
+  hy_packed_free(p);
+  assert_int_equal(hy_packed_inspect(path, out), HY_OK);
+  fclose(out);
+  free(sources);
+  MPI_Barrier(world.mpi);
+}
+
+/* A rank that fails, and a file that may not grow: nothing is left. */
+static void
+test_stream_fails(void **state)
+{
+  struct rlimit old, small;
+  char hash[HY_SHA_HEX], *tmp = hy_asprintf("%s.tmp", path);
+  hy_packed_head head;
+  hy_packed_out *o;
+
+  (void)state;
+  MPI_Barrier(world.mpi);
+  unlink(path);
+  MPI_Barrier(world.mpi);
+  in_head(&head, 1);
+  assert_int_equal(hy_packed_create(&o, path, &head, &world), HY_OK);
+  hy_err_clear();
+  assert_int_equal(
+      hy_packed_close(
+          o, world.rank == world.size - 1 ? hy_fail(HY_EDATA, "no more") : 0,
+          hash),
+      HY_EDATA);
+  assert_string_equal(hy_err_text(), "no more");
+  MPI_Barrier(world.mpi);
+  assert_false(hy_path_exists(path) || hy_path_exists(tmp));
+  MPI_Barrier(world.mpi);
+  signal(SIGXFSZ, SIG_IGN);
+  getrlimit(RLIMIT_FSIZE, &old);
+  small = old;
+  small.rlim_cur = 1 << 20;
+  setrlimit(RLIMIT_FSIZE, &small);
+  head.n_tokens = 1 << 20;
+  hy_err_clear();
+  assert_int_equal(hy_packed_create(&o, path, &head, &world), HY_ERES);
+  assert_null(o);
+  setrlimit(RLIMIT_FSIZE, &old);
+  assert_non_null(strstr(hy_err_text(), "no room for 8."));
+  MPI_Barrier(world.mpi);
+  assert_false(hy_path_exists(path) || hy_path_exists(tmp));
+  MPI_Barrier(world.mpi);
+  free(tmp);
 }
 
 /* By the formulas, pair by pair. */
@@ -260,8 +413,10 @@ int
 main(int argc, char **argv)
 {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_damage), cmocka_unit_test(test_token),
-      cmocka_unit_test(test_ngram), cmocka_unit_test(test_prepare)};
+      cmocka_unit_test(test_damage),       cmocka_unit_test(test_token),
+      cmocka_unit_test(test_stream),       cmocka_unit_test(test_long_attr),
+      cmocka_unit_test(test_stream_fails), cmocka_unit_test(test_ngram),
+      cmocka_unit_test(test_prepare)};
   int bad;
 
   MPI_Init(&argc, &argv);

@@ -12,6 +12,7 @@
  * and zeros up to its size. */
 #include "io/ckpt_impl.h"
 #include "base/err.h"
+#include "base/file.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -101,20 +102,6 @@ by_place(const void *a, const void *b)
   return (x->at > y->at) - (x->at < y->at);
 }
 
-static int
-put_all(int fd, const char *data, size_t n)
-{
-  for (size_t done = 0; done < n;) {
-    ssize_t k = pwrite(fd, data + done, n - done, (off_t)done);
-
-    if (k < 0 && errno != EINTR)
-      return -1;
-    if (k > 0)
-      done += (size_t)k;
-  }
-  return 0;
-}
-
 int
 hy_ckpt_seal(const char *path, size_t block, hy_extent *e, int n)
 {
@@ -136,7 +123,8 @@ hy_ckpt_seal(const char *path, size_t block, hy_extent *e, int n)
     memcpy(text.data + hash, hex, HEX);
     front = hy_calloc(block, 1);
     memcpy(front, text.data, text.len);
-    bad = put_all(fd, front, block);
+    errno = hy_file_put(fd, front, block, 0);
+    bad = errno != 0;
   }
   why = errno;
   free(front);

@@ -3,7 +3,7 @@
 #define HYMN_IO_CKPT_IMPL_H
 
 #include "io/ckpt.h"
-#include "io/h5.h"
+#include "base/h5.h"
 #include "model/host.h"
 
 /* Tensor data of one dataset in the file. */

@@ -4,36 +4,11 @@
  * Each rank moves its own runs with plain reads and writes: the datasets are
  * contiguous and their places known. Collective MPI-IO was tried and dropped:
  * with Open MPI a disk that fills up under it leaves ranks waiting for ever. */
+#include "base/file.h"
 #include "io/ckpt_impl.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
-
-/* Linux moves less than 2 GiB in one call whatever is asked. */
-static const size_t max_call = 512u << 20;
-
-static int
-move_run(int fd, char *data, size_t n, uint64_t at, int write)
-{
-  while (n > 0) {
-    size_t m = n < max_call ? n : max_call;
-    ssize_t k =
-        write ? pwrite(fd, data, m, (off_t)at) : pread(fd, data, m, (off_t)at);
-
-    if (k < 0 && errno != EINTR)
-      return errno;
-    if (k == 0)
-      return EIO;
-    if (k > 0) {
-      data += k;
-      n -= (size_t)k;
-      at += (uint64_t)k;
-    }
-  }
-  return 0;
-}
 
 int
 hy_ckpt_move(int fd, uint64_t at, const hy_param_ref *ref, const hy_own *which,
@@ -44,10 +19,13 @@ hy_ckpt_move(int fd, uint64_t at, const hy_param_ref *ref, const hy_own *which,
   hy_piece r;
 
   hy_pieces_of(&p, ref->spec, &ref->shard);
-  for (int64_t i = 0; !why && hy_own_next(&p, which, &i, &r);)
-    why =
-        move_run(fd, (char *)(flat + held->at + (r.local - held->from)),
-                 hy_bytes(HY_F32, r.n), at + hy_bytes(HY_F32, r.global), write);
+  for (int64_t i = 0; !why && hy_own_next(&p, which, &i, &r);) {
+    float *x = flat + held->at + (r.local - held->from);
+    size_t n = hy_bytes(HY_F32, r.n);
+    int64_t to = (int64_t)(at + hy_bytes(HY_F32, r.global));
+
+    why = write ? hy_file_put(fd, x, n, to) : hy_file_get(fd, x, n, to);
+  }
   return why;
 }
 

@@ -13,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statvfs.h>
 #include <unistd.h>
 
 static const char *const group_name[3] = {"/model", "/optim/m", "/optim/v"};
@@ -63,46 +62,19 @@ hy_ckpt_sum_own(hy_ckpt_job *w)
       }
 }
 
-static int
-is_full(int why)
-{
-  return why == ENOSPC || why == EDQUOT || why == EFBIG;
-}
-
-/* Is there room? Reserving the bytes asks quotas and limits as well; a file
- * system that cannot reserve is asked for its free space.
- * \param bytes  of a new file that is left empty; 0: reserve what the existing
- *               one has holes for */
+/* \param bytes  of a new file that is left empty; 0: the existing one is filled
+ */
 static int
 check_room(const char *tmp, const char *dir, int64_t bytes)
 {
-  struct statvfs vfs;
-  struct stat st = {0};
-  int fd = open(tmp, bytes ? O_WRONLY | O_CREAT | O_TRUNC : O_WRONLY, 0666);
-  int64_t want = bytes;
-  int why = 0;
+  int why = hy_file_room(tmp, &bytes);
 
-  if (fd < 0)
-    return hy_fail(HY_EFILE, "%s: cannot write here: %s", dir, strerror(errno));
-  if (!bytes && !fstat(fd, &st))
-    want = (int64_t)st.st_size;
-  if (fallocate(fd, 0, 0, want))
-    why = errno;
-  if (why == EOPNOTSUPP || why == ENOSYS || why == EINVAL) {
-    why = 0;
-    if (!statvfs(dir, &vfs) && (double)vfs.f_bavail * (double)vfs.f_frsize <
-                                   (double)want - 512. * (double)st.st_blocks)
-      why = ENOSPC;
-  }
-  if (bytes && ftruncate(fd, 0) && !why)
-    why = errno;
-  close(fd);
   if (!why)
     return HY_OK;
-  return hy_fail(is_full(why) ? HY_ERES : HY_EFILE,
+  return hy_fail(hy_file_is_full(why) ? HY_ERES : HY_EFILE,
                  "%s: no room for a checkpoint of %.3f GiB (%s); free some "
                  "space or lower ckpt.keep",
-                 dir, (double)want / (1 << 30), strerror(why));
+                 dir, (double)bytes / (1 << 30), strerror(why));
 }
 
 /* Create the dataset of one spec: its place in the file is fixed here. */
@@ -246,7 +218,7 @@ hy_ckpt_write_data(hy_ckpt_job *w)
   if (fd >= 0 && close(fd) && !why)
     why = errno;
   if (why)
-    return hy_fail(is_full(why) ? HY_ERES : HY_EFILE,
+    return hy_fail(hy_file_is_full(why) ? HY_ERES : HY_EFILE,
                    "%s: cannot write: %s; earlier checkpoints are untouched",
                    w->tmp, strerror(why));
   return HY_OK;

@@ -9,7 +9,6 @@ src_libhymn_a_SOURCES += \
   src/io/ckpt_save.c \
   src/io/ckpt_state.c \
   src/io/ckpt_write.c \
-  src/io/h5.c src/io/h5.h \
   src/io/hf.c src/io/hf.h \
   src/io/hf_export.c \
   src/io/hf_files.c \

@@ -404,21 +404,57 @@ print_report(const work *w, FILE *out, int64_t n_docs, int64_t n_tokens,
   fprintf(out, "prepare: content hash %s\n", hash);
 }
 
+/* Where this rank's documents begin among all, and the numbers of all. */
+static int
+write_share(work *w, hy_packed_out *o, const int64_t total[2])
+{
+  const hy_comm *comm = w->comm;
+  int64_t mine[2] = {w->n_docs, (int64_t)w->ids.n}, first[2] = {0, 0}, at;
+  int64_t step = w->d->seq_len, (*row)[2];
+  int64_t n_rows = (total[1] + step - 1) / step, from, n;
+  int err;
+
+  MPI_Exscan(mine, first, 2, MPI_INT64_T, MPI_SUM, comm->mpi);
+  if (comm->rank == 0)
+    first[0] = first[1] = 0; /* undefined after MPI_Exscan */
+  err = hy_packed_put_tokens(o, first[1], mine[1], w->ids.id, NULL);
+  at = first[1];
+  for (int64_t i = 0; i < mine[0]; i++) { /* lengths become places */
+    int64_t len = w->doc_len[i];
+
+    w->doc_len[i] = at;
+    at += len;
+  }
+  err = err ? err : hy_packed_put_docs(o, first[0], mine[0], w->doc_len);
+  if (!err && comm->rank == 0)
+    err = hy_packed_put_docs(o, total[0], 1, &total[1]);
+  from = n_rows * comm->rank / comm->size;
+  n = n_rows * (comm->rank + 1) / comm->size - from;
+  row = hy_malloc((size_t)(n + 1) * sizeof *row);
+  for (int64_t i = 0; i < n; i++) {
+    int64_t left = total[1] - (from + i) * step;
+
+    row[i][0] = (from + i) * step;
+    row[i][1] = left < step ? left : step;
+  }
+  err = err ? err : hy_packed_put_rows(o, from, n, (const int64_t(*)[2])row);
+  free(row);
+  return err;
+}
+
 /* Sum the counts of all ranks and write. */
 static int
 finish(work *w, int64_t seed, FILE *report)
 {
   const hy_comm *comm = w->comm;
   int64_t total[2] = {w->n_docs, (int64_t)w->ids.n};
-  hy_packed_part part = {.token = w->ids.id,
-                         .n_tokens = (int64_t)w->ids.n,
-                         .doc_len = w->doc_len,
-                         .n_docs = w->n_docs,
-                         .seq_len = w->d->seq_len,
+  hy_packed_head head = {.seq_len = w->d->seq_len,
+                         .packing = "concatenative",
                          .seed = seed,
                          .eos = w->eos,
                          .tok_hash = w->tok ? hy_tok_hash(w->tok) : ""};
   char *sources, *dropped, hash[HY_SHA_HEX];
+  hy_packed_out *o;
   int err;
 
   for (int i = 0; i < w->d->input.n; i++) {
@@ -428,13 +464,18 @@ finish(work *w, int64_t seed, FILE *report)
   }
   hy_sum_i64(comm, w->dropped, N_DROP);
   hy_sum_i64(comm, total, 2);
-  part.vocab = w->tok ? w->vocab : hy_max_i64(comm, w->top) + 1;
   if (total[0] == 0)
     return hy_fail(HY_EDATA, "prepare.input: all documents are empty; give "
                              "files with text");
-  part.sources = sources = sources_text(w);
-  part.dropped = dropped = dropped_text(w);
-  err = hy_packed_write(w->d->output, &part, comm, hash);
+  head.n_docs = total[0];
+  head.n_tokens = total[1];
+  head.n_rows = (total[1] + w->d->seq_len - 1) / w->d->seq_len;
+  head.vocab = w->tok ? w->vocab : hy_max_i64(comm, w->top) + 1;
+  head.sources = sources = sources_text(w);
+  head.dropped = dropped = dropped_text(w);
+  err = hy_packed_create(&o, w->d->output, &head, comm);
+  if (!err)
+    err = hy_packed_close(o, write_share(w, o, total), hash);
   if (!err && comm->rank == 0)
     print_report(w, report, total[0], total[1], hash);
   free(sources);

@@ -1,4 +1,4 @@
-#include "io/h5.h"
+#include "base/h5.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -54,6 +54,21 @@ hy_h5_put_text(hid_t obj, const char *name, const char *text)
   bad = put(obj, name, type, type, text);
   H5Tclose(type);
   return bad;
+}
+
+int
+hy_h5_set_text(hid_t obj, const char *name, const char *text)
+{
+  hid_t a = H5Aopen(obj, name, H5P_DEFAULT), type;
+  int bad = a < 0;
+
+  if (bad)
+    return -1;
+  type = H5Aget_type(a);
+  bad = H5Tget_size(type) != strlen(text) + 1 || H5Awrite(a, type, text) < 0;
+  H5Tclose(type);
+  bad |= H5Aclose(a) < 0;
+  return bad ? -1 : 0;
 }
 
 int

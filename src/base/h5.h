@@ -1,9 +1,9 @@
-/* h5.h: the few HDF5 calls that checkpoints need, with one way to fail.
+/* h5.h: the few HDF5 calls that files of hymn need, with one way to fail.
  *
  * Each returns 0 or -1 and prints nothing; the caller knows what it was about
  * and makes the message. */
-#ifndef HYMN_IO_H5_H
-#define HYMN_IO_H5_H
+#ifndef HYMN_BASE_H5_H
+#define HYMN_BASE_H5_H
 
 #include "base/mem.h"
 
@@ -23,6 +23,8 @@ hid_t hy_h5_timeless(hid_t cls);
 
 /** Scalar attributes of an object. Reading checks the type class. */
 int hy_h5_put_text(hid_t obj, const char *name, const char *text);
+/** A text attribute that is there gets another text of the same length. */
+int hy_h5_set_text(hid_t obj, const char *name, const char *text);
 int hy_h5_put_i64(hid_t obj, const char *name, int64_t x);
 int hy_h5_put_u64(hid_t obj, const char *name, uint64_t x);
 int hy_h5_put_f64(hid_t obj, const char *name, double x);
