@@ -4,6 +4,9 @@
 #include <errno.h>
 #include <stdio.h>
 #include <string.h>
+#if defined __SHA__ && defined __SSE4_1__
+#include <immintrin.h>
+#endif
 
 static const uint32_t sha_k[64] = {
     0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1,
@@ -18,39 +21,102 @@ static const uint32_t sha_k[64] = {
     0x5b9cca4f, 0x682e6ff3, 0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208,
     0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2};
 
+#if defined __SHA__ && defined __SSE4_1__
+
+/* Four rounds an instruction pair; the state lies as ABEF, CDGH. */
+static void
+sha_blocks(uint32_t h[8], const unsigned char *p, size_t n)
+{
+  const __m128i swap = _mm_set_epi64x(0x0c0d0e0f08090a0b, 0x0405060700010203);
+  __m128i abcd = _mm_shuffle_epi32(_mm_loadu_si128((__m128i *)h), 0xb1);
+  __m128i efgh = _mm_shuffle_epi32(_mm_loadu_si128((__m128i *)(h + 4)), 0x1b);
+  __m128i x = _mm_alignr_epi8(abcd, efgh, 8);
+  __m128i y = _mm_blend_epi16(efgh, abcd, 0xf0);
+
+  for (; n > 0; n--, p += 64) {
+    __m128i w[4], x0 = x, y0 = y;
+
+    for (int i = 0; i < 4; i++)
+      w[i] = _mm_shuffle_epi8(_mm_loadu_si128((const __m128i *)p + i), swap);
+    for (int r = 0; r < 16; r++) {
+      __m128i *w0 = &w[r % 4], w3 = w[(r + 3) % 4];
+      __m128i k =
+          _mm_add_epi32(*w0, _mm_loadu_si128((const __m128i *)(sha_k + 4 * r)));
+
+      y = _mm_sha256rnds2_epu32(y, x, k);
+      x = _mm_sha256rnds2_epu32(x, y, _mm_shuffle_epi32(k, 0x0e));
+      if (r < 12)
+        *w0 = _mm_sha256msg2_epu32(
+            _mm_add_epi32(_mm_sha256msg1_epu32(*w0, w[(r + 1) % 4]),
+                          _mm_alignr_epi8(w3, w[(r + 2) % 4], 4)),
+            w3);
+    }
+    x = _mm_add_epi32(x, x0);
+    y = _mm_add_epi32(y, y0);
+  }
+  x = _mm_shuffle_epi32(x, 0x1b);
+  y = _mm_shuffle_epi32(y, 0xb1);
+  _mm_storeu_si128((__m128i *)h, _mm_blend_epi16(x, y, 0xf0));
+  _mm_storeu_si128((__m128i *)(h + 4), _mm_alignr_epi8(y, x, 8));
+}
+
+#else
+
 static uint32_t
 ror(uint32_t x, int n)
 {
   return x >> n | x << (32 - n);
 }
 
+/* Round i; the caller turns the eight names, so that no value moves. */
+#define ROUND(a, b, c, d, e, f, g, h, i)                                       \
+  do {                                                                         \
+    uint32_t t = h + (ror(e, 6) ^ ror(e, 11) ^ ror(e, 25)) +                   \
+                 ((e & f) ^ (~e & g)) + sha_k[i] + w[i];                       \
+                                                                               \
+    d += t;                                                                    \
+    h = t + (ror(a, 2) ^ ror(a, 13) ^ ror(a, 22)) +                            \
+        ((a & b) ^ (a & c) ^ (b & c));                                         \
+  } while (0)
+
 static void
-sha_block(uint32_t h[8], const unsigned char *p)
+sha_blocks(uint32_t v[8], const unsigned char *p, size_t n)
 {
-  uint32_t w[64], v[8];
+  uint32_t w[64];
 
-  for (int i = 0; i < 16; i++, p += 4)
-    w[i] = (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 |
-           p[3];
-  for (int i = 16; i < 64; i++)
-    w[i] = w[i - 16] + w[i - 7] +
-           (ror(w[i - 15], 7) ^ ror(w[i - 15], 18) ^ w[i - 15] >> 3) +
-           (ror(w[i - 2], 17) ^ ror(w[i - 2], 19) ^ w[i - 2] >> 10);
-  memcpy(v, h, sizeof v);
-  for (int i = 0; i < 64; i++) {
-    uint32_t s1 = ror(v[4], 6) ^ ror(v[4], 11) ^ ror(v[4], 25);
-    uint32_t s0 = ror(v[0], 2) ^ ror(v[0], 13) ^ ror(v[0], 22);
-    uint32_t t1 =
-        v[7] + s1 + ((v[4] & v[5]) ^ (~v[4] & v[6])) + sha_k[i] + w[i];
-    uint32_t t2 = s0 + ((v[0] & v[1]) ^ (v[0] & v[2]) ^ (v[1] & v[2]));
+  for (; n > 0; n--) {
+    uint32_t a = v[0], b = v[1], c = v[2], d = v[3];
+    uint32_t e = v[4], f = v[5], g = v[6], h = v[7];
 
-    memmove(v + 1, v, 7 * sizeof *v);
-    v[4] += t1;
-    v[0] = t1 + t2;
+    for (int i = 0; i < 16; i++, p += 4)
+      w[i] = (uint32_t)p[0] << 24 | (uint32_t)p[1] << 16 | (uint32_t)p[2] << 8 |
+             p[3];
+    for (int i = 16; i < 64; i++)
+      w[i] = w[i - 16] + w[i - 7] +
+             (ror(w[i - 15], 7) ^ ror(w[i - 15], 18) ^ w[i - 15] >> 3) +
+             (ror(w[i - 2], 17) ^ ror(w[i - 2], 19) ^ w[i - 2] >> 10);
+    for (int i = 0; i < 64; i += 8) {
+      ROUND(a, b, c, d, e, f, g, h, i);
+      ROUND(h, a, b, c, d, e, f, g, i + 1);
+      ROUND(g, h, a, b, c, d, e, f, i + 2);
+      ROUND(f, g, h, a, b, c, d, e, i + 3);
+      ROUND(e, f, g, h, a, b, c, d, i + 4);
+      ROUND(d, e, f, g, h, a, b, c, i + 5);
+      ROUND(c, d, e, f, g, h, a, b, i + 6);
+      ROUND(b, c, d, e, f, g, h, a, i + 7);
+    }
+    v[0] += a;
+    v[1] += b;
+    v[2] += c;
+    v[3] += d;
+    v[4] += e;
+    v[5] += f;
+    v[6] += g;
+    v[7] += h;
   }
-  for (int i = 0; i < 8; i++)
-    h[i] += v[i];
 }
+
+#endif
 
 void
 hy_sha256_init(hy_sha256 *s)
@@ -78,11 +144,10 @@ hy_sha256_add(hy_sha256 *s, const void *data, size_t n)
     n -= take;
     if (have + take < 64)
       return;
-    sha_block(s->h, s->block);
+    sha_blocks(s->h, s->block, 1);
   }
-  for (; n >= 64; p += 64, n -= 64)
-    sha_block(s->h, p);
-  memcpy(s->block, p, n);
+  sha_blocks(s->h, p, n / 64);
+  memcpy(s->block, p + n / 64 * 64, n % 64);
 }
 
 void

@@ -42,8 +42,8 @@ int64_t hy_indexed_start(const hy_indexed *x, int64_t i);
  *  \return 0, HY_EDATA (an id beyond 2^31, a fraction), naming the sequence */
 int hy_indexed_ids(const hy_indexed *x, int64_t first, int64_t n, int32_t *out);
 
-/** Content hash: SHA-256 of a list of SHA-256 in hex, one a line: that of .idx
- *  and that of each 64 MiB of .bin. Reads both files whole. Not collective. */
+/** Content hash: SHA-256 of size and checksum (hy_checksum) of both files, in
+ *  hex. Reads them whole. Not collective. */
 void hy_indexed_hash(const hy_indexed *x, char hash[HY_SHA_HEX]);
 /** The same, each rank reads its share. Collective over comm. */
 void hy_indexed_hash_all(const hy_indexed *x, const hy_comm *comm,
