@@ -20,11 +20,14 @@ src_data_test_batch_mpi_LDADD = $(HYMN_TEST_LIBS)
 # --- Megatron's indexed data --------------------------------------------------
 src_libhymn_a_SOURCES += \
   src/data/indexed.c src/data/indexed.h src/data/indexed_impl.h \
-  src/data/indexed_put.c src/data/indexed_write.c
+  src/data/indexed_put.c src/data/indexed_write.c src/data/rows_indexed.c
 
 hymn_unit_tests += src/data/test_indexed_mpi
 src_data_test_indexed_mpi_SOURCES = src/data/test_indexed_mpi.c
 src_data_test_indexed_mpi_LDADD = $(HYMN_TEST_LIBS)
+hymn_unit_tests += src/data/test_rows_mpi
+src_data_test_rows_mpi_SOURCES = src/data/test_rows_mpi.c
+src_data_test_rows_mpi_LDADD = $(HYMN_TEST_LIBS)
 EXTRA_DIST += \
   regression/fixtures/indexed/README \
   regression/fixtures/indexed/bad_dtype.idx \

@@ -3,6 +3,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/rng.h"
+#include "data/indexed.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -58,6 +59,8 @@ hy_rows_open(hy_rows **out, const char *path, const hy_rows_keys *keys,
   r->shuffle = keys->shuffle;
   if (!strcmp(path, "mock"))
     err = hy_rows_open_mock(r, keys, comm);
+  else if (hy_indexed_is(path))
+    err = hy_rows_open_indexed(r, keys, comm);
   else
     err = hy_rows_open_packed(r, keys, comm);
   if (!err && r->vocab > keys->vocab)
