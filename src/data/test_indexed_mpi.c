@@ -316,7 +316,7 @@ test_refused(void **state)
   getrlimit(RLIMIT_FSIZE, &old);
   small.rlim_max = old.rlim_max;
   setrlimit(RLIMIT_FSIZE, &small);
-  assert_int_equal(hy_indexed_create(&o, path, 4, 20000, 1, &world), HY_EFILE);
+  assert_int_equal(hy_indexed_create(&o, path, 4, 20000, 1, &world), HY_ERES);
   assert_null(o);
   setrlimit(RLIMIT_FSIZE, &old);
   gone(path);
