@@ -21,12 +21,20 @@ src_prep_test_stream_LDADD = $(HYMN_TEST_LIBS)
 
 # --- packing and curation -----------------------------------------------------
 src_libhymn_a_SOURCES += \
+  src/prep/curate.c src/prep/curate.h src/prep/curate_impl.h \
+  src/prep/curate_eval.c src/prep/curate_signs.c src/prep/curate_unique.c \
+  src/prep/curate_words.c \
   src/prep/pack.c src/prep/pack.h
-EXTRA_DIST += src/prep/curate.h
 
 hymn_unit_tests += src/prep/test_pack_rows
 src_prep_test_pack_rows_SOURCES = src/prep/test_pack_rows.c
 src_prep_test_pack_rows_LDADD = $(HYMN_TEST_LIBS)
+hymn_unit_tests += src/prep/test_curate
+src_prep_test_curate_SOURCES = src/prep/test_curate.c
+src_prep_test_curate_LDADD = $(HYMN_TEST_LIBS)
+hymn_unit_tests += src/prep/test_curate_mpi
+src_prep_test_curate_mpi_SOURCES = src/prep/test_curate_mpi.c
+src_prep_test_curate_mpi_LDADD = $(HYMN_TEST_LIBS)
 
 # --- the jobs of this folder --------------------------------------------------
 src_libhymn_a_SOURCES += src/job/prepare.c src/job/tokenize.c
