@@ -48,7 +48,41 @@ EXTRA_DIST += \
   regression/fixtures/indexed/megatron_u16.idx
 
 # --- Parquet ------------------------------------------------------------------
-EXTRA_DIST += src/data/parquet.h
+src_libhymn_a_SOURCES += \
+  src/data/parquet.c src/data/parquet.h src/data/parquet_impl.h \
+  src/data/parquet_codec.c src/data/parquet_encoding.c \
+  src/data/parquet_meta.c src/data/parquet_page.c \
+  src/data/parquet_row.c src/data/parquet_schema.c \
+  src/data/thrift.c src/data/thrift.h
+
+hymn_unit_tests += src/data/test_parquet
+src_data_test_parquet_SOURCES = src/data/test_parquet.c
+src_data_test_parquet_LDADD = $(HYMN_TEST_LIBS)
+EXTRA_DIST += \
+  regression/fixtures/parquet/README \
+  regression/fixtures/parquet/make.py \
+  regression/fixtures/parquet/brotli.parquet \
+  regression/fixtures/parquet/decimal38.parquet \
+  regression/fixtures/parquet/delta.jsonl \
+  regression/fixtures/parquet/delta.parquet \
+  regression/fixtures/parquet/empty.jsonl \
+  regression/fixtures/parquet/empty.parquet \
+  regression/fixtures/parquet/flat.jsonl \
+  regression/fixtures/parquet/flat.parquet \
+  regression/fixtures/parquet/flat_v2.parquet \
+  regression/fixtures/parquet/int96.parquet \
+  regression/fixtures/parquet/keys.parquet \
+  regression/fixtures/parquet/legacy.jsonl \
+  regression/fixtures/parquet/legacy.parquet \
+  regression/fixtures/parquet/lz4.parquet \
+  regression/fixtures/parquet/nested.jsonl \
+  regression/fixtures/parquet/nested.parquet \
+  regression/fixtures/parquet/nested_v2.parquet \
+  regression/fixtures/parquet/packed_gzip.parquet \
+  regression/fixtures/parquet/packed_snappy.jsonl \
+  regression/fixtures/parquet/packed_snappy.parquet \
+  regression/fixtures/parquet/packed_zstd.parquet \
+  regression/fixtures/parquet/values.parquet
 
 # --- sources of rows, blends --------------------------------------------------
 src_libhymn_a_SOURCES += \
