@@ -155,6 +155,7 @@ typedef struct {
   const hy_pq_chunk *chunk;
   int64_t group;
   const unsigned char *at, *end; /* pages not read yet */
+  const unsigned char *kept;     /* of the file, from here on in memory */
   int64_t left_chunk;            /* entries of them */
   int64_t left_page;             /* entries of the present one */
   hy_pq_rle rep, def;

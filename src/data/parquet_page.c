@@ -4,6 +4,8 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 #include <zlib.h>
 
 /* PageType */
@@ -265,12 +267,28 @@ start_page(hy_pq_column *c, const page_head *h)
   return hy_pq_values_start(&c->values, at, end);
 }
 
+/* Give back the memory of what is read; the system would count it as ours.
+ * A dictionary in place is simply read again. */
+static void
+drop_read(hy_pq_column *c)
+{
+  uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+  uintptr_t from = (uintptr_t)c->kept / page * page;
+  uintptr_t to = (uintptr_t)c->at / page * page;
+
+  if (to < from + ((uintptr_t)1 << 20))
+    return;
+  madvise((void *)from, to - from, MADV_DONTNEED);
+  c->kept = c->at;
+}
+
 static int
 next_page(hy_pq_column *c)
 {
   page_head h;
   const char *why;
 
+  drop_read(c);
   if (c->at == c->end)
     return hy_pq_bad(c, "pages have fewer values than the column");
   why = read_head(c, &h);
@@ -290,6 +308,7 @@ hy_pq_column_start(hy_pq_column *c, int64_t group)
   c->chunk = &p->chunk[group * p->n_leaf + c->node->leaf];
   c->at = p->map + c->chunk->at;
   c->end = c->at + c->chunk->bytes;
+  c->kept = c->at;
   c->left_chunk = c->chunk->n_values;
   c->left_page = 0;
   c->n_dictionary = -1;
