@@ -42,7 +42,7 @@ typedef struct {
 
   /* Only for writing; the caller's, any may be NULL. */
   const char *config;  /* config.json text whose further keys are kept */
-  const char *lineage; /* JSON list of the inputs (io/lineage.h) */
+  const char *lineage; /* JSON list of the inputs (base/lineage.h) */
   const hy_fmt *fmt;   /* by spec: format in the folder it came from */
 
   int has_optim; /* [out] of reading: moments were there */
@@ -108,6 +108,10 @@ int hy_ckpt_read(hy_params *p, float *m, float *v, hy_ckpt_state *st,
  *  Not collective.
  *  \return 0, HY_EFILE (missing, no checkpoint, cut short), HY_EDATA. */
 int hy_ckpt_verify(const char *path);
+
+/** Read all tensors and compare their checksums, on one process. Not
+ *  collective. \return 0, HY_EFILE, HY_EDATA (naming the tensor). */
+int hy_ckpt_rehash(const char *path);
 
 /** 1 if the file begins as a checkpoint does. Not collective. */
 int hy_ckpt_is(const char *path);

@@ -2,6 +2,7 @@
 #ifndef HYMN_IO_HF_H
 #define HYMN_IO_HF_H
 
+#include "base/hash.h"
 #include "io/safetensors.h"
 #include "model/params.h"
 
@@ -53,18 +54,39 @@ typedef struct {
                           division into files is kept; NULL for none */
   const char *config;  /* config.json text whose further keys are carried
                           over; NULL: the published values */
+  const char *lineage; /* JSON list of what the model was made from; NULL: none
+                        */
 } hy_hf_options;
 
 /** Write the weight folder dir: model.safetensors, or shards with an index,
  *  config.json, and the tokenizer files of the source. Everything is made in a
- *  folder beside dir and renamed at the end. Rank 0 holds one tensor at a
- *  time; the vocabulary is that of the configuration, a tied head is left out.
+ *  folder beside dir, read back and renamed at the end. Rank 0 holds one tensor
+ *  at a time; the vocabulary is that of the configuration, a tied head is left out.
  *  \param n_tensor  [out] tensors written; may be NULL
  *  Collective over grid->world.
  *  \return 0; HY_EFILE (dir is not empty, cannot be written), HY_ERES (disk
  *          full), the same on every rank; on error dir is as before. */
 int hy_hf_export(const hy_params *p, const char *dir, const hy_hf_options *opt,
                  const hy_grid *grid, int64_t *n_tensor);
+
+#define HY_HF_LINEAGE "lineage.json" /* the note in a weight folder */
+
+/** Hash of names, shapes and values (as fp32) of the model in a weight folder:
+ *  that of hy_ckpt_content once it is loaded. Reads all tensors. Not
+ *  collective. \return as hy_hf_inspect. */
+int hy_hf_content(const char *dir, char hash[HY_SHA_HEX]);
+
+/** Read a folder back that was just written and leave the note in it. Not
+ *  collective. \return 0, HY_EDATA (it does not hold the plan's tensors),
+ *  HY_EFILE, HY_ERES. */
+int hy_hf_seal(const char *dir, const hy_plan *plan, const char *lineage);
+
+/** What the folder's note says it was made from, nothing without a note.
+ *  \param content  hash of the model as loaded
+ *  \param lineage  [out] appended
+ *  Not collective. \return 0, HY_EFILE, HY_EDATA (no note, or one of other
+ *  weights). */
+int hy_hf_lineage(const char *dir, const char *content, hy_buf *lineage);
 
 /** Copy tokenizer files, generation_config.json and model code (*.py) that
  *  lie in from; those that are not there are left out. Not collective.

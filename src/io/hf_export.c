@@ -325,6 +325,8 @@ write_all(const hy_params *p, const hy_out_plan *plan, const char *tmp,
   gather_free(&g);
   if (root && !err)
     err = write_rest(p, plan, tmp, opt);
+  if (root && !err)
+    err = hy_hf_seal(tmp, p->plan, opt->lineage);
   if (root && !err && rename(tmp, dir))
     err = hy_fail(HY_EFILE, "%s: cannot be renamed to %s: %s", tmp, dir,
                   strerror(errno));

@@ -1,6 +1,8 @@
 /* hf_inspect.c: what a weight folder holds, for people. */
 #include "io/hf.h"
 #include "base/err.h"
+#include "base/file.h"
+#include "base/lineage.h"
 #include "model/cfg.h"
 #include "model/count.h"
 
@@ -62,6 +64,23 @@ print_model(FILE *out, const hy_st *s, const char *dir)
   return err;
 }
 
+static int
+print_lineage(FILE *out, const char *dir)
+{
+  char *path = hy_path_join(dir, HY_HF_LINEAGE), content[HY_SHA_HEX];
+  hy_buf lineage = {0};
+  int err = hy_lineage_read(path, content, &lineage);
+
+  if (!err && content[0]) {
+    fprintf(out, "lineage   weight folder %s\n", content);
+    hy_lineage_print(out, lineage.data, 10);
+  } else if (!err)
+    fprintf(out, "lineage   not known: no %s\n", HY_HF_LINEAGE);
+  free(lineage.data);
+  free(path);
+  return err;
+}
+
 int
 hy_hf_inspect(const char *dir, FILE *out)
 {
@@ -73,6 +92,8 @@ hy_hf_inspect(const char *dir, FILE *out)
   fprintf(out, "%s: weight folder\n", dir);
   print_tensors(out, s);
   err = print_model(out, s, dir);
+  if (!err && hy_path_is_dir(dir))
+    err = print_lineage(out, dir);
   hy_st_close(s);
   return err;
 }

@@ -8,8 +8,10 @@ src_libhymn_a_SOURCES += \
   src/io/ckpt_read.c \
   src/io/ckpt_save.c \
   src/io/ckpt_state.c \
+  src/io/ckpt_verify.c \
   src/io/ckpt_write.c \
   src/io/hf.c src/io/hf.h \
+  src/io/hf_content.c \
   src/io/hf_export.c \
   src/io/hf_files.c \
   src/io/hf_inspect.c \

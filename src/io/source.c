@@ -272,6 +272,8 @@ read_about(hy_source_info *info, const char *from, const char *ckpt)
 
     err = hy_file_read(path, &config);
     free(path);
+    if (!err && hy_path_is_dir(from))
+      err = hy_hf_lineage(from, info->content, &inner);
   }
   hy_lineage_add(&list, info->kind, info->content, inner.data);
   free(inner.data);

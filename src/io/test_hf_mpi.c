@@ -22,6 +22,7 @@ static void
 remove_folder(const char *to)
 {
   static const char *const file[] = {"config.json",
+                                     HY_HF_LINEAGE,
                                      "model.safetensors.index.json",
                                      "model.safetensors",
                                      "model-00001-of-00003.safetensors",
@@ -133,12 +134,59 @@ test_lineage(void **state)
   free(b.data);
 }
 
+/* Looking into a list, and notes beside what others' formats hold. */
+static void
+test_notes(void **state)
+{
+  static const char bad[][64] = {"", "[]", "{\"format\":\"hymn lineage\"}",
+                                 "{\"format\":7,\"content\":\"a\"}"};
+  static const char list[] = "[{\"kind\":\"a\",\"content\":\"1\",\"lineage\":"
+                             "[{\"kind\":\"b\",\"content\":\"2\"}]},"
+                             "{\"kind\":\"b\",\"content\":\"3\"}]";
+  char *path = hy_asprintf("%s.note.%d", dir, world.rank);
+  char hash[HY_SHA_HEX], full[HY_SHA_HEX];
+  hy_buf trail = {0}, back = {0};
+
+  (void)state;
+  memset(full, 'f', sizeof full);
+  full[HY_SHA_HEX - 1] = '\0';
+  assert_int_equal(hy_lineage_find(list, "2", &trail), 1);
+  assert_string_equal(trail.data, "a <- b");
+  trail.len = 0;
+  assert_int_equal(hy_lineage_find(list, "3", &trail), 1);
+  assert_string_equal(trail.data, "b");
+  trail.len = 0;
+  assert_int_equal(hy_lineage_find(list, "4", &trail), 0);
+  assert_int_equal(trail.len, 0);
+  assert_int_equal(hy_lineage_find("torn [", "4", &trail), 0);
+  hy_lineage_of_kind(list, "b", hash);
+  assert_string_equal(hash, "3");
+  hy_lineage_of_kind(list, "c", hash);
+  assert_string_equal(hash, "");
+  assert_int_equal(hy_lineage_write(path, "a", full, list), HY_OK);
+  assert_int_equal(hy_lineage_read(path, hash, &back), HY_OK);
+  assert_string_equal(hash, full);
+  assert_string_equal(back.data, list);
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+    assert_int_equal(hy_file_write(path, bad[i], strlen(bad[i])), HY_OK);
+    assert_int_equal(hy_lineage_read(path, hash, &back), HY_EDATA);
+    assert_non_null(strstr(hy_err_text(), "is no note"));
+    hy_err_clear();
+  }
+  unlink(path);
+  assert_int_equal(hy_lineage_read(path, hash, &back), HY_OK);
+  assert_string_equal(hash, "");
+  free(trail.data);
+  free(back.data);
+  free(path);
+}
+
 int
 main(int argc, char **argv)
 {
-  const struct CMUnitTest tests[] = {cmocka_unit_test(test_folder),
-                                     cmocka_unit_test(test_refused),
-                                     cmocka_unit_test(test_lineage)};
+  const struct CMUnitTest tests[] = {
+      cmocka_unit_test(test_folder), cmocka_unit_test(test_refused),
+      cmocka_unit_test(test_lineage), cmocka_unit_test(test_notes)};
   const char *where = getenv("HYMN_TESTDIR");
   int bad;
 

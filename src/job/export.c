@@ -16,7 +16,8 @@ save(const hy_deck *d, const hy_params *p, const hy_grid *grid,
   hy_hf_options opt = {.fmt = fmt,
                        .shard_bytes = d->convert.shard_bytes,
                        .source = info->folder,
-                       .config = info->config};
+                       .config = info->config,
+                       .lineage = info->lineage};
   int64_t n = 0;
   int err;
 
