@@ -35,6 +35,7 @@ EXTRA_DIST += \
   regression/list-layouts \
   regression/layouts.sh \
   regression/lib.sh \
+  regression/lineage.sh \
   regression/list \
   regression/matrix.sh \
   regression/mpi-run \

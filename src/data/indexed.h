@@ -7,9 +7,11 @@
 #define HYMN_DATA_INDEXED_H
 
 #include "base/hash.h"
+#include "base/mem.h"
 #include "grid/comm.h"
 
 #include <stdint.h>
+#include <stdio.h>
 
 typedef struct hy_indexed hy_indexed; /* fields in indexed.c */
 
@@ -48,6 +50,24 @@ void hy_indexed_hash(const hy_indexed *x, char hash[HY_SHA_HEX]);
 /** The same, each rank reads its share. Collective over comm. */
 void hy_indexed_hash_all(const hy_indexed *x, const hy_comm *comm,
                          char hash[HY_SHA_HEX]);
+
+/* ---- identity ---- */
+
+/** The note beside the pair, NAME.lineage.json (base/lineage.h); the caller
+ *  frees it. */
+char *hy_indexed_note(const char *path);
+/** What the note says the data were made from, nothing without one.
+ *  \param content  hash of the data
+ *  \param lineage  [out] appended
+ *  Not collective. \return 0, HY_EFILE, HY_EDATA (no note, or of other data) */
+int hy_indexed_lineage(const char *path, const char *content, hy_buf *lineage);
+
+/** Hash both files; content and lineage as above. Not collective.
+ *  \return 0, HY_EFILE, HY_EDATA. */
+int hy_indexed_verify(const char *path, char content[HY_SHA_HEX],
+                      hy_buf *lineage);
+/** Print what the files hold, for hymn --inspect. Not collective. */
+int hy_indexed_inspect(const char *path, FILE *out);
 
 /* ---- writing ---- */
 

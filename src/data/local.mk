@@ -20,6 +20,7 @@ src_data_test_batch_mpi_LDADD = $(HYMN_TEST_LIBS)
 # --- Megatron's indexed data --------------------------------------------------
 src_libhymn_a_SOURCES += \
   src/data/indexed.c src/data/indexed.h src/data/indexed_impl.h \
+  src/data/indexed_inspect.c \
   src/data/indexed_put.c src/data/indexed_write.c src/data/rows_indexed.c
 
 hymn_unit_tests += src/data/test_indexed_mpi

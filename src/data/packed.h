@@ -18,6 +18,7 @@
 #define HYMN_DATA_PACKED_H
 
 #include "base/hash.h"
+#include "base/mem.h"
 #include "grid/comm.h"
 
 #include <stdint.h>
@@ -146,6 +147,13 @@ int hy_packed_writable(const char *path);
 /** Print what a packed file holds, for hymn --inspect. Not collective.
  *  \return 0, HY_EFILE, HY_EDATA as hy_packed_open. */
 int hy_packed_inspect(const char *path, FILE *out);
+
+/** Hash all of a packed file again and compare. Not collective.
+ *  \param content  [out] content hash
+ *  \param lineage  [out] appended
+ *  \return 0, HY_EFILE, HY_EDATA: not as it was written (naming the dataset) */
+int hy_packed_verify(const char *path, char content[HY_SHA_HEX],
+                     hy_buf *lineage);
 
 /** 1 if the file looks like a packed file, 0 if not (or unreadable). Not
  *  collective. */

@@ -1,5 +1,6 @@
 /* packed_inspect.c: hymn --inspect of a packed file. */
 #include "base/err.h"
+#include "base/lineage.h"
 #include "data/packed_impl.h"
 
 #include <jansson.h>
@@ -76,25 +77,67 @@ verify(const hy_packed *p)
   return err;
 }
 
+/* Open a file on one process, and verify it. */
+static int
+open_verified(hy_packed **p, const char *path)
+{
+  hy_comm self = {.mpi = MPI_COMM_SELF, .rank = 0, .size = 1};
+  int err = hy_packed_open(p, path, &self);
+
+  if (!err && (err = verify(*p)))
+    hy_packed_free(*p);
+  return err;
+}
+
+int
+hy_packed_verify(const char *path, char content[HY_SHA_HEX], hy_buf *lineage)
+{
+  hy_packed *p;
+  int err = open_verified(&p, path);
+
+  if (err)
+    return err;
+  snprintf(content, HY_SHA_HEX, "%s", p->info.hash);
+  hy_buf_add(lineage, p->info.lineage, strlen(p->info.lineage));
+  hy_packed_free(p);
+  return HY_OK;
+}
+
+/* ---- for people ---- */
+
+/* " key value" of each member. */
+static void
+print_members(FILE *out, json_t *o)
+{
+  const char *key;
+  json_t *v;
+
+  json_object_foreach(o, key, v)
+  {
+    if (json_is_string(v))
+      fprintf(out, " %s %s", key, json_string_value(v));
+    else {
+      char *text = json_dumps(v, JSON_ENCODE_ANY | JSON_REAL_PRECISION(9));
+
+      fprintf(out, " %s %s", key, text ? text : "?");
+      free(text);
+    }
+  }
+  fprintf(out, "\n");
+}
+
 static void
 print_sources(const hy_packed *p, FILE *out)
 {
   json_t *list = json_loads(p->info.sources, 0, NULL), *s, *n;
   json_t *drop = json_loads(p->info.dropped, 0, NULL);
-  const char *reason, *key;
+  const char *reason;
   size_t i;
 
   json_array_foreach(list, i, s)
   {
     fprintf(out, "source          ");
-    json_object_foreach(s, key, n)
-    {
-      if (json_is_string(n))
-        fprintf(out, " %s %s", key, json_string_value(n));
-      else
-        fprintf(out, " %s %lld", key, (long long)json_integer_value(n));
-    }
-    fprintf(out, "\n");
+    print_members(out, s);
   }
   json_object_foreach(drop, reason, n)
   {
@@ -105,33 +148,63 @@ print_sources(const hy_packed *p, FILE *out)
   json_decref(drop);
 }
 
+/* What the tokens were made with. */
+static void
+print_making(const hy_packed *p, FILE *out)
+{
+  json_t *keys = json_loads(p->info.keys, 0, NULL);
+
+  fprintf(out, "tokenizer        %s\n",
+          *p->info.tokenizer ? p->info.tokenizer : "none, ids as given");
+  if (*p->info.chat)
+    fprintf(out, "chat template    %s\n", p->info.chat);
+  if (json_object_size(keys)) {
+    fprintf(out, "keys            ");
+    print_members(out, keys);
+  }
+  json_decref(keys);
+  print_sources(p, out);
+  fprintf(out, "code             %s\n", p->info.code);
+  fprintf(out, "content hash     %s (verified)\n", p->info.hash);
+  fprintf(out, "lineage          packed data %s\n", p->info.hash);
+  hy_lineage_print(out, p->info.lineage, 17);
+}
+
+/* Tokens in rows to places in rows. */
+static double
+filled(const hy_packed *p)
+{
+  int64_t n, used = 0;
+
+  for (int64_t i = 0; i < hy_packed_n_rows(p); i++) {
+    hy_packed_row_at(p, i, &n);
+    used += n;
+  }
+  return (double)used /
+         ((double)hy_packed_n_rows(p) * (double)hy_packed_seq_len(p));
+}
+
 int
 hy_packed_inspect(const char *path, FILE *out)
 {
-  hy_comm self = {.mpi = MPI_COMM_SELF, .rank = 0, .size = 1};
   hy_packed *p;
-  int err = hy_packed_open(&p, path, &self);
+  int err = open_verified(&p, path);
 
   if (err)
     return err;
-  err = verify(p);
-  if (!err) {
-    fprintf(out, "format           %s, version %lld, %s\n", p->info.format,
-            (long long)p->info.version, p->info.packing);
-    fprintf(out, "tokens           %lld\n", (long long)hy_packed_n_tokens(p));
-    fprintf(out, "documents        %lld\n", (long long)hy_packed_n_docs(p));
-    fprintf(out, "rows             %lld of at most %lld tokens\n",
-            (long long)hy_packed_n_rows(p), (long long)hy_packed_seq_len(p));
-    fprintf(out, "loss weights     %s\n",
-            p->n[HY_PK_WEIGHT] ? "stored" : "all 1");
-    fprintf(out, "vocabulary       %lld\n", (long long)hy_packed_vocab(p));
-    fprintf(out, "end of document  %lld\n", (long long)p->info.eos);
-    fprintf(out, "seed             %lld\n", (long long)p->info.seed);
-    fprintf(out, "tokenizer        %s\n",
-            *p->info.tokenizer ? p->info.tokenizer : "none, ids as given");
-    print_sources(p, out);
-    fprintf(out, "content hash     %s (verified)\n", p->info.hash);
-  }
+  fprintf(out, "format           %s, version %lld, %s\n", p->info.format,
+          (long long)p->info.version, p->info.packing);
+  fprintf(out, "tokens           %lld\n", (long long)hy_packed_n_tokens(p));
+  fprintf(out, "documents        %lld\n", (long long)hy_packed_n_docs(p));
+  fprintf(out, "rows             %lld of at most %lld tokens, %.2f %% full\n",
+          (long long)hy_packed_n_rows(p), (long long)hy_packed_seq_len(p),
+          100 * filled(p));
+  fprintf(out, "loss weights     %s\n",
+          p->n[HY_PK_WEIGHT] ? "stored" : "all 1");
+  fprintf(out, "vocabulary       %lld\n", (long long)hy_packed_vocab(p));
+  fprintf(out, "end of document  %lld\n", (long long)p->info.eos);
+  fprintf(out, "seed             %lld\n", (long long)p->info.seed);
+  print_making(p, out);
   hy_packed_free(p);
-  return err;
+  return HY_OK;
 }

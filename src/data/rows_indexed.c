@@ -6,6 +6,7 @@
  * kept for every BLOCK-th document only, for two epochs; the rest is added up
  * when a row is read. */
 #include "base/err.h"
+#include "base/lineage.h"
 #include "base/mem.h"
 #include "base/rng.h"
 #include "data/indexed.h"
@@ -275,6 +276,19 @@ set_share(hy_rows *r, const hy_rows_keys *keys)
   return HY_OK;
 }
 
+/* What the note beside the data says of their making. */
+static int
+read_note(hy_rows *r)
+{
+  hy_buf lineage = {0};
+  int err = hy_indexed_lineage(r->path, r->hash, &lineage);
+
+  r->lineage = lineage.data;
+  if (!err && r->lineage)
+    hy_lineage_of_kind(r->lineage, "tokenizer", r->tok_hash);
+  return err;
+}
+
 int
 hy_rows_open_indexed(hy_rows *r, const hy_rows_keys *keys, const hy_comm *comm)
 {
@@ -294,7 +308,9 @@ hy_rows_open_indexed(hy_rows *r, const hy_rows_keys *keys, const hy_comm *comm)
                   r->path);
   if (!err)
     err = set_share(r, keys);
-  if (!err)
+  if (!err) {
     hy_indexed_hash_all(s->x, comm, r->hash);
+    err = hy_agree(comm, read_note(r));
+  }
   return err;
 }

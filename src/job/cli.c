@@ -25,6 +25,9 @@ static const char usage_text[] =
     "       hymn --keys [group]               every key of a deck\n"
     "       hymn --jobs                       what job.kind can be\n"
     "       hymn --inspect FILE               what a file of hymn holds\n"
+    "       hymn --inspect --verify FILE [INPUT ...]\n"
+    "                                         hash it again; was it made from\n"
+    "                                         INPUT (data, tokenizer, weights)\n"
     "       hymn --check [DECK] [...]         nodes, MPI, GPUs, files (under "
     "mpirun)\n"
     "       hymn --version, hymn --help\n";
@@ -149,7 +152,11 @@ cmd_keys(int n, char **arg)
 static int
 cmd_inspect(int n, char **arg)
 {
-  (void)n;
+  if (!strcmp(arg[0], "--verify") && n > 1)
+    return hy_inspect_verify(arg[1], arg + 2, n - 2);
+  if (n > 1 || arg[0][0] == '-')
+    return hy_fail(HY_EUSAGE, "command line: usage is hymn --inspect FILE, or "
+                              "hymn --inspect --verify FILE [INPUT ...]");
   return hy_inspect(arg[0]);
 }
 
@@ -179,7 +186,7 @@ static const struct {
     {"--dry-run", "DECK [group.key=value ...]", 1, 1 << 20, cmd_dry_run},
     {"--keys", "[group]", 0, 1, cmd_keys},
     {"--jobs", "", 0, 0, cmd_jobs},
-    {"--inspect", "FILE", 1, 1, cmd_inspect},
+    {"--inspect", "[--verify] FILE [INPUT ...]", 1, 1 << 20, cmd_inspect},
     {"--version", "", 0, 0, cmd_version},
     {"--help", "", 0, 0, cmd_help},
 };
