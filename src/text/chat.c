@@ -4,7 +4,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-static const hy_chat *const chats[] = {&hy_chat_nemotron3, &hy_chat_plain};
+static const hy_chat *const chats[] = {
+    &hy_chat_nemotron3, &hy_chat_nano,     &hy_chat_super,     &hy_chat_ultra,
+    &hy_chat_llama3,    &hy_chat_llama_v1, &hy_chat_llama_v15, &hy_chat_plain};
 
 enum { N_CHATS = sizeof chats / sizeof chats[0] };
 
@@ -26,7 +28,8 @@ hy_chat_named(const char *name)
 const char *
 hy_chat_names(void)
 {
-  return "nemotron3 plain";
+  return "nemotron3 nemotron3_nano nemotron3_super nemotron3_ultra llama3 "
+         "llama_nemotron llama_nemotron_v1.5 plain";
 }
 
 const char *
@@ -71,6 +74,15 @@ hy_chat_is(const json_t *message, const char *role)
   hy_chat_str s = hy_chat_field(message, "role");
 
   return s.n == strlen(role) && memcmp(s.s, role, s.n) == 0;
+}
+
+hy_chat_str
+hy_chat_system(const hy_chat_run *r)
+{
+  const json_t *first = json_array_get(r->messages, 0);
+
+  return hy_chat_is(first, "system") ? hy_chat_field(first, "content")
+                                     : (hy_chat_str){"", 0};
 }
 
 void

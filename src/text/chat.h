@@ -1,8 +1,16 @@
 /* chat.h: conversations to text, by templates that have a name.
  *
- *   nemotron3  ChatML with a system block that is always there, thoughts,
- *              tools as XML, tool answers in a user turn
- *   plain      "User: ...\n\nAssistant: ..." for models without chat tokens
+ *   nemotron3            ChatML with a system block that is always there,
+ *                        thoughts, tools as XML, tool answers in a user turn;
+ *                        the words of the template of hymn's own tokenizers
+ *   nemotron3_nano, nemotron3_super, nemotron3_ultra
+ *                        the same in the words of the published models
+ *   llama3               header tokens
+ *   llama_nemotron, llama_nemotron_v1.5
+ *                        the same for Llama-Nemotron models, whose thinking is
+ *                        switched by the system text
+ *   plain                "User: ...\n\nAssistant: ..." for models without chat
+ *                        tokens
  *
  * A Jinja template is never executed: that of a tokenizer's folder is matched
  * to one of these by its hash or by marks in it (hy_chat_of_folder). */
@@ -49,7 +57,9 @@ const char *hy_chat_hash(const hy_chat *c);
  *  matches; the text says which key to set). */
 int hy_chat_of_folder(const hy_chat **c, const char *path);
 
-/** Text of a conversation, and where in it the assistant's words stand. */
+/** Text of a conversation, and where in it the assistant's words stand. An id
+ *  is the assistant's if it starts at or after `from` and ends at or before `to`
+ *  (hy_tok_encode_at). */
 typedef struct {
   size_t from, to; /* bytes: from the end of the generation prompt to the end
                       of the token that ends the turn */
@@ -65,7 +75,9 @@ typedef struct {
 void hy_chat_text_free(hy_chat_text *t);
 
 /** Render; *t is emptied first.
- *  \param messages  [{role, content, reasoning_content?, tool_calls?}, ...]
+ *  \param messages  [{role, content, reasoning_content?, tool_calls?}, ...]: an
+ *                   optional system text, then turns of user, assistant and
+ *                   (after a call) tool; the last may be anyone's
  *  \param tools     list of functions in JSON schema, or NULL
  *  \param why       [out] a fixed phrase when the conversation is refused
  *                   ("roles out of order", "message without content", ...);
@@ -74,16 +86,5 @@ void hy_chat_text_free(hy_chat_text *t);
 int hy_chat_render(hy_chat_text *t, const hy_chat *c, const json_t *messages,
                    const json_t *tools, const hy_chat_options *o,
                    const char **why);
-
-/** Ids of the text and, for each, 1 if it lies in a span: it starts at or after
- *  `from` and ends at or before `to`. Both are appended.
- *  \param mask  has room made for as many as ids get; the caller frees it */
-typedef struct {
-  unsigned char *v;
-  size_t n, cap;
-} hy_mask;
-
-int hy_chat_encode(hy_ids *ids, hy_mask *mask, hy_tok *tok,
-                   const hy_chat_text *t);
 
 #endif

@@ -14,6 +14,17 @@ typedef struct {
   ptrdiff_t last_user; /* number of the last user turn, -1: none */
 } hy_chat_run;
 
+/* What distinguishes one use of ChatML from another. */
+typedef struct {
+  void (*tools)(hy_chat_run *r); /* their part of the system block */
+  /* The turn of the assistant between its opening and its end. */
+  void (*assistant)(hy_chat_run *r, const json_t *m, size_t turn);
+  void (*argument)(hy_buf *b, const json_t *v); /* of a call */
+  void (*answer)(hy_buf *b, const json_t *v);   /* of a tool */
+  const char *close_thought;
+  int keeps_space; /* before an answer whose thought is left out */
+} hy_chat_style;
+
 struct hy_chat {
   const char *name;
   const char *hash;   /* of what it writes; see test_chat.c */
@@ -21,11 +32,14 @@ struct hy_chat {
   const char *effort; /* that it names in the last user turn, NULL: none */
   int budget;         /* 1: it can name a budget there */
   int tools;          /* 1: it has a form for tools and their calls */
+  const hy_chat_style *style; /* of ChatML, else NULL */
   /* Write the conversation, which has passed hy_chat_check. */
   void (*write)(hy_chat_run *r);
 };
 
-extern const hy_chat hy_chat_nemotron3, hy_chat_plain;
+extern const hy_chat hy_chat_nemotron3, hy_chat_nano, hy_chat_super,
+    hy_chat_ultra, hy_chat_llama3, hy_chat_llama_v1, hy_chat_llama_v15,
+    hy_chat_plain;
 
 /** What is wrong with a conversation, whatever the template; NULL: nothing. */
 const char *hy_chat_check(const json_t *messages, const json_t *tools);
@@ -39,6 +53,8 @@ typedef struct {
 /** Field of a message, or an empty string when it is no string. */
 hy_chat_str hy_chat_field(const json_t *message, const char *name);
 int hy_chat_is(const json_t *message, const char *role);
+/** The system text, empty if there is none. */
+hy_chat_str hy_chat_system(const hy_chat_run *r);
 void hy_chat_put(hy_chat_run *r, const char *s);
 void hy_chat_puts(hy_chat_run *r, hy_chat_str s);
 /** Budget and effort after the text of the last user turn. */
@@ -58,9 +74,23 @@ json_t *hy_chat_arguments(const json_t *call);
 /** The part of a tool or a call that has name and parameters. */
 const json_t *hy_chat_function(const json_t *tool);
 
+/* chat_chatml.c */
+
+void hy_chat_write_chatml(hy_chat_run *r);
+void hy_chat_open_turn(hy_chat_run *r, const char *role);
+/** One call of a tool, without a line end after it. */
+void hy_chat_call(hy_chat_run *r, const json_t *call);
+/** <tag>v</tag> on a line of its own. */
+void hy_chat_tag(hy_chat_run *r, const char *tag, const json_t *v,
+                 void put(hy_buf *b, const json_t *v));
+/** The same with str(v).strip(). */
+void hy_chat_tag_text(hy_chat_run *r, const char *tag, const json_t *v);
+
 /* chat_python.c: what Python's str, str.strip and json.dumps write. */
 
-/** s without white space at both ends. */
+/** s without white space at its left, its right, both ends. */
+hy_chat_str hy_chat_ltrim(hy_chat_str s);
+hy_chat_str hy_chat_rtrim(hy_chat_str s);
 hy_chat_str hy_chat_trim(hy_chat_str s);
 /** First and last place of a word in s; NULL: not there. */
 const char *hy_chat_first(hy_chat_str s, const char *word);

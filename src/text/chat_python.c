@@ -25,7 +25,7 @@ is_space(uint32_t c)
 }
 
 hy_chat_str
-hy_chat_trim(hy_chat_str s)
+hy_chat_ltrim(hy_chat_str s)
 {
   int ok;
 
@@ -35,6 +35,12 @@ hy_chat_trim(hy_chat_str s)
     s.s += k;
     s.n -= k;
   }
+  return s;
+}
+
+hy_chat_str
+hy_chat_rtrim(hy_chat_str s)
+{
   while (s.n > 0) {
     size_t k = s.n - 1;
 
@@ -45,6 +51,12 @@ hy_chat_trim(hy_chat_str s)
     s.n = k;
   }
   return s;
+}
+
+hy_chat_str
+hy_chat_trim(hy_chat_str s)
+{
+  return hy_chat_rtrim(hy_chat_ltrim(s));
 }
 
 const char *

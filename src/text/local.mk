@@ -18,18 +18,29 @@ src_text_test_tok_at_LDADD = $(HYMN_TEST_LIBS)
 # --- chat templates -----------------------------------------------------------
 src_libhymn_a_SOURCES += \
   src/text/chat.h src/text/chat_impl.h \
-  src/text/chat.c src/text/chat_check.c src/text/chat_nemotron3.c \
-  src/text/chat_plain.c src/text/chat_python.c
+  src/text/chat.c src/text/chat_chatml.c src/text/chat_check.c \
+  src/text/chat_folder.c src/text/chat_hub.c \
+  src/text/chat_llama3.c src/text/chat_nemotron3.c src/text/chat_plain.c \
+  src/text/chat_python.c
 
-hymn_unit_tests += src/text/test_chat
-src_text_test_chat_SOURCES = src/text/test_chat.c
+hymn_unit_tests += src/text/test_chat src/text/test_chat_folder \
+  src/text/test_chat_rules
+src_text_test_chat_SOURCES = src/text/test_chat.c src/text/test_chat.h
 src_text_test_chat_LDADD = $(HYMN_TEST_LIBS)
+src_text_test_chat_folder_SOURCES = src/text/test_chat_folder.c \
+  src/text/test_chat.h
+src_text_test_chat_folder_LDADD = $(HYMN_TEST_LIBS)
+src_text_test_chat_rules_SOURCES = src/text/test_chat_rules.c \
+  src/text/test_chat.h
+src_text_test_chat_rules_LDADD = $(HYMN_TEST_LIBS)
 
 # --- vectors of the tests -----------------------------------------------------
 EXTRA_DIST += \
   regression/fixtures/chat/README \
+  regression/fixtures/chat/chat_template.jinja \
   regression/fixtures/chat/mask.jsonl \
   regression/fixtures/chat/nemotron3.jsonl \
+  regression/fixtures/chat/published.jsonl \
   regression/fixtures/tokenizer/README \
   regression/fixtures/tokenizer/added.jsonl \
   regression/fixtures/tokenizer/added_tokens.json \

@@ -1,28 +1,6 @@
-/* Templates against texts of the public renderer, and what is refused. */
-#include "base/err.h"
+/* Templates against texts of the public renderer. */
 #include "base/hash.h"
-#include "base/mem.h"
-#include "text/chat.h"
-
-#include <jansson.h>
-#include <setjmp.h>
-#include <stdarg.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-
-#include <cmocka.h>
-
-static char *
-fixture(const char *name)
-{
-  const char *dir = getenv("HYMN_SRCDIR");
-
-  if (!dir)
-    dir = getenv("srcdir");
-  return hy_asprintf("%s/regression/fixtures/chat/%s", dir ? dir : ".", name);
-}
+#include "text/test_chat.h"
 
 /* check(line) on each line; \return how many. */
 static int
@@ -116,31 +94,71 @@ test_nemotron3(void **state)
               NULL);
 }
 
-/* Conversations that use everything a template has a form for. */
-static const char sample[] =
-    "[{\"messages\": ["
-    "{\"role\": \"system\", \"content\": \" Be brief. \"},"
-    "{\"role\": \"user\", \"content\": \"2 + 2?\"},"
-    "{\"role\": \"assistant\", \"content\": \"4\","
-    " \"reasoning_content\": \" Count. \"},"
-    "{\"role\": \"user\", \"content\": \"And 3 + 3?\"},"
-    "{\"role\": \"assistant\", \"content\": \"<think>Again.</think> 6\"}]},"
-    " {\"messages\": ["
-    "{\"role\": \"user\", \"content\": \"Rain in \\u00dclm?\"},"
-    "{\"role\": \"assistant\", \"content\": null, \"tool_calls\": ["
-    "{\"function\": {\"name\": \"rain\", \"arguments\":"
-    " \"{\\\"at\\\": \\\"\\u00dclm\\\", \\\"days\\\": [1, 2.50]}\"}},"
-    "{\"name\": \"wind\", \"arguments\": {\"at\": null}}]},"
-    "{\"role\": \"tool\", \"content\": \"none\"},"
-    "{\"role\": \"tool\", \"content\": {\"wind\": true}},"
-    "{\"role\": \"assistant\", \"content\": \"No.\"}],"
-    " \"tools\": [{\"type\": \"function\", \"function\": {\"name\": \"rain\","
-    " \"description\": \" Rain. \", \"strict\": true, \"parameters\": {"
-    "\"type\": \"object\", \"additionalProperties\": false,"
-    " \"properties\": {\"at\": {\"type\": [\"string\", \"null\"],"
-    " \"description\": \"Place \", \"enum\": [\"\\u00dclm\", \"it's\"]},"
-    " \"days\": {\"type\": \"array\", \"items\": {\"type\": \"number\"},"
-    " \"default\": 1e-7}}, \"required\": [\"at\"]}}}, {\"name\": \"wind\"}]}]";
+static void
+test_published(void **state)
+{
+  (void)state;
+  each_vector("published.jsonl", NULL, check_text, NULL);
+}
+
+/* 1 if bytes [from, to) lie in the assistant's words. */
+static int
+is_assistants(const hy_chat_text *t, size_t from, size_t to)
+{
+  int in = 0;
+
+  for (int i = 0; i < t->n_span; i++)
+    in |= from >= t->span[i].from && to <= t->span[i].to;
+  return in;
+}
+
+/* Ids and mask of a vector; the mask is a list, or a text of digits. */
+static void
+check_mask(const json_t *o, void *arg)
+{
+  const json_t *ids = json_object_get(o, "input_ids");
+  const json_t *marks = json_object_get(o, "assistant_mask");
+  const char *digit = json_string_value(marks);
+  hy_chat_options opt;
+  hy_chat_text t = {0};
+  hy_ids got = {0};
+  hy_tok_places at = {0};
+  const char *why;
+
+  check_text(o, NULL);
+  hy_chat_defaults(&opt);
+  assert_int_equal(hy_chat_render(&t, hy_chat_named("nemotron3"),
+                                  json_object_get(o, "messages"),
+                                  json_object_get(o, "tools"), &opt, &why),
+                   HY_OK);
+  assert_int_equal(hy_tok_encode_at(arg, t.text.data, t.text.len, 0, &got, &at),
+                   HY_OK);
+  assert_int_equal(got.n, json_array_size(ids));
+  for (size_t i = 0; i < got.n; i++) {
+    int want = digit ? digit[i] - '0'
+                     : (int)json_integer_value(json_array_get(marks, i));
+
+    assert_int_equal(got.id[i], json_integer_value(json_array_get(ids, i)));
+    assert_int_equal(
+        is_assistants(&t, (size_t)at.v[i].from, (size_t)at.v[i].to), want);
+  }
+  hy_chat_text_free(&t);
+  free(got.id);
+  free(at.v);
+}
+
+static void
+test_mask(void **state)
+{
+  char *path = fixture("../tokenizer/tokenizer.json");
+  hy_tok *tok;
+
+  (void)state;
+  assert_int_equal(hy_tok_open(&tok, path), HY_OK);
+  each_vector("mask.jsonl", "data_formats/chat_mask.jsonl", check_mask, tok);
+  hy_tok_free(tok);
+  free(path);
+}
 
 /* Render, and add what came out, or why it did not, to the hash. */
 static void
@@ -170,12 +188,11 @@ static void
 check_hash(const char *name)
 {
   const hy_chat *c = hy_chat_named(name);
-  json_t *list = json_loads(sample, 0, NULL), *o;
+  json_t *list = sample(), *o;
   char hex[HY_SHA_HEX];
   hy_sha256 h;
   size_t i;
 
-  assert_non_null(list);
   assert_non_null(c);
   assert_string_equal(hy_chat_name(c), name);
   hy_sha256_init(&h);
@@ -208,146 +225,12 @@ test_hash(void **state)
   free(names);
 }
 
-static void
-test_plain(void **state)
-{
-  static const char want[] = "System:  Be brief. \n\nUser: 2 + 2?\n\n"
-                             "Assistant: 4\n\nUser: And 3 + 3?\n\n"
-                             "Assistant: <think>\nAgain.\n</think>\n\n6";
-  json_t *list = json_loads(sample, 0, NULL);
-  const json_t *m = json_object_get(json_array_get(list, 0), "messages");
-  hy_chat_options opt;
-  hy_chat_text t = {0};
-  const char *why;
-
-  (void)state;
-  hy_chat_defaults(&opt);
-  assert_int_equal(
-      hy_chat_render(&t, hy_chat_named("plain"), m, NULL, &opt, &why), HY_OK);
-  assert_string_equal(t.text.data, want);
-  assert_int_equal(t.n_span, 2);
-  assert_int_equal(t.span[0].turn, 2);
-  assert_int_equal(t.span[1].turn, 4);
-  assert_memory_equal(t.text.data + t.span[0].from, " 4\n", 3);
-  assert_int_equal(t.span[0].to - t.span[0].from, 2);
-  assert_int_equal(t.span[1].to, t.text.len);
-  opt.generation_prompt = 1;
-  assert_int_equal(
-      hy_chat_render(&t, hy_chat_named("plain"), m, NULL, &opt, &why), HY_OK);
-  assert_string_equal(t.text.data + strlen(want), "\n\nAssistant:");
-  m = json_object_get(json_array_get(list, 1), "messages");
-  assert_int_equal(
-      hy_chat_render(&t, hy_chat_named("plain"), m, NULL, &opt, &why),
-      HY_EDATA);
-  assert_string_equal(why, "the template has no form for tools");
-  hy_chat_text_free(&t);
-  json_decref(list);
-}
-
-/* Messages (and tools) and the phrase they are refused with; NULL: taken. */
-static const struct {
-  const char *messages, *tools, *why;
-} refusal[] = {
-#define M(role, rest) "{\"role\": \"" role "\", " rest "}"
-#define TEXT(role) M(role, "\"content\": \"x\"")
-#define CALL "\"tool_calls\": [{\"function\": {\"name\": \"f\", \"arguments\": "
-    {"null", NULL, "no messages"},
-    {"[]", NULL, "no messages"},
-    {"{}", NULL, "messages is not a list"},
-    {"[" TEXT("system") "]", NULL, "no messages"},
-    {"[1]", NULL, "a message is not an object"},
-    {"[{\"content\": \"x\"}]", NULL, "message without a role"},
-    {"[{\"role\": 1, \"content\": \"x\"}]", NULL, "message without a role"},
-    {"[" TEXT("human") "]", NULL, "unknown role"},
-    {"[" TEXT("user\\u0000") "]", NULL, "unknown role"},
-    {"[" TEXT("assistant") "]", NULL, "roles out of order"},
-    {"[" TEXT("tool") "]", NULL, "roles out of order"},
-    {"[" TEXT("user") "," TEXT("user") "]", NULL, "roles out of order"},
-    {"[" TEXT("user") "," TEXT("system") "]", NULL, "roles out of order"},
-    {"[" TEXT("system") "," TEXT("system") "," TEXT("user") "]", NULL,
-     "roles out of order"},
-    {"[" TEXT("user") "," TEXT("assistant") "," TEXT("assistant") "]", NULL,
-     "roles out of order"},
-    {"[" TEXT("user") "," TEXT("tool") "]", NULL, "tool answer without a call"},
-    {"[" TEXT("user") "," TEXT("assistant") "," TEXT("tool") "]", NULL,
-     "tool answer without a call"},
-    {"[{\"role\": \"user\"}]", NULL, "message without content"},
-    {"[" M("user", "\"content\": null") "]", NULL, "message without content"},
-    {"[" M("user", "\"content\": [1]") "]", NULL, "content is not a text"},
-    {"[" TEXT("user") "," M("assistant", "\"content\": 1") "]", NULL,
-     "content is not a text"},
-    {"[" TEXT("user") "," M("assistant", "\"content\": null") "]", NULL,
-     "empty answer"},
-    {"[" TEXT("user") "," M("assistant", "\"tool_calls\": []") "]", NULL,
-     "empty answer"},
-    {"[" TEXT("user") "," M("assistant", "\"content\": \" \\n\\u00a0\"") "]",
-     NULL, "empty answer"},
-    {"[" TEXT("user") "," M("assistant",
-                            "\"content\": \"<think>a</think>\"") "]",
-     NULL, "empty answer"},
-    {"[" TEXT("user") "," M("assistant", "\"content\": \"x\","
-                                         "\"reasoning_content\": 1") "]",
-     NULL, "reasoning_content is not a text"},
-    {"[" TEXT("user") "," M("assistant", "\"content\": \"x\","
-                                         "\"reasoning_content\": null") "]",
-     NULL, NULL},
-    {"[" TEXT("user") "," M("assistant", CALL "{}}}]") "]", NULL, NULL},
-    {"[" TEXT("user") "," M("assistant", CALL "\"{}\"}}]") "]", NULL, NULL},
-    {"[" TEXT("user") "," M("assistant", CALL "\"[]\"}}]") "]", NULL,
-     "arguments of a tool call are not an object"},
-    {"[" TEXT("user") "," M("assistant", CALL "\"{\"}}]") "]", NULL,
-     "arguments of a tool call are not an object"},
-    {"[" TEXT("user") "," M("assistant", CALL "null}}]") "]", NULL,
-     "arguments of a tool call are not an object"},
-    {"[" TEXT("user") "," M("assistant", "\"tool_calls\": [{}]") "]", NULL,
-     "tool call without a name"},
-    {"[" TEXT("user") "," M("assistant", "\"tool_calls\": {}") "]", NULL,
-     "tool_calls is not a list"},
-    {"[" TEXT("user") "]", "{}", "tools is not a list"},
-    {"[" TEXT("user") "]", "[{}]", "tool without a name"},
-    {"[" TEXT("user") "]", "[{\"name\": \"f\", \"parameters\": []}]",
-     "parameters of a tool are not an object"},
-    {"[" TEXT("user") "]",
-     "[{\"name\": \"f\", \"parameters\": {\"properties\": 1}}]",
-     "parameters of a tool are not an object"},
-    {"[" TEXT("user") "]", "[{\"name\": \"f\", \"parameters\": null}]", NULL},
-    {"[" TEXT("user") "]", "null", NULL},
-};
-
-static void
-test_refusals(void **state)
-{
-  hy_chat_options opt;
-
-  (void)state;
-  hy_chat_defaults(&opt);
-  for (size_t i = 0; i < sizeof refusal / sizeof refusal[0]; i++) {
-    json_t *m =
-        json_loads(refusal[i].messages, JSON_DECODE_ANY | JSON_ALLOW_NUL, NULL);
-    json_t *tools = refusal[i].tools
-                        ? json_loads(refusal[i].tools, JSON_DECODE_ANY, NULL)
-                        : NULL;
-    hy_chat_text t = {0};
-    const char *why;
-    int err;
-
-    assert_non_null(m);
-    err = hy_chat_render(&t, hy_chat_named("nemotron3"), m, tools, &opt, &why);
-    if (!refusal[i].why != !err || (err && strcmp(why, refusal[i].why) != 0))
-      fail_msg("%s: %s instead of %s", refusal[i].messages, err ? why : "taken",
-               refusal[i].why ? refusal[i].why : "taken");
-    hy_chat_text_free(&t);
-    json_decref(m);
-    json_decref(tools);
-  }
-}
-
 int
 main(void)
 {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_nemotron3), cmocka_unit_test(test_hash),
-      cmocka_unit_test(test_plain), cmocka_unit_test(test_refusals)};
+      cmocka_unit_test(test_nemotron3), cmocka_unit_test(test_published),
+      cmocka_unit_test(test_mask), cmocka_unit_test(test_hash)};
 
   return cmocka_run_group_tests(tests, NULL, NULL);
 }
