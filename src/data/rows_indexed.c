@@ -28,6 +28,7 @@ typedef struct {
 typedef struct {
   hy_indexed *x;
   int64_t first, n_docs, n_tokens; /* the share: documents and their tokens */
+  int one_seq; /* every document is the sequence of its number */
   int64_t vocab;
   int cross;
   order o[2];
@@ -37,8 +38,8 @@ typedef struct {
 /* A document of the stream. */
 typedef struct {
   int64_t place;    /* in the order */
+  int64_t number;   /* in the file */
   int64_t from, to; /* its tokens in the stream */
-  int64_t at;       /* its first token in the file */
 } doc;
 
 /* ---- the stream of an epoch ---- */
@@ -46,20 +47,33 @@ typedef struct {
 static int64_t
 first_token(const state *s, int64_t d)
 {
-  return hy_indexed_start(s->x, hy_indexed_doc(s->x, d));
+  return hy_indexed_start(s->x, s->one_seq ? d : hy_indexed_doc(s->x, d));
 }
 
-/* Document number `place` of the order; from is set by the caller. */
+static int64_t
+length(const state *s, int64_t d)
+{
+  return s->one_seq ? hy_indexed_len(s->x, d)
+                    : first_token(s, d + 1) - first_token(s, d);
+}
+
+/* The document of the file that stands at a place of the order. */
+static int64_t
+number_at(const hy_rows *r, const order *o, int64_t place)
+{
+  const state *s = r->state;
+
+  return s->first + (o->epoch < 0 || !r->shuffle
+                         ? place
+                         : hy_shuffled(o->key, place, s->n_docs));
+}
+
+/* Complete a document of which place and from are set. */
 static void
 look_up(const hy_rows *r, const order *o, doc *d)
 {
-  const state *s = r->state;
-  int64_t n = s->first + (o->epoch < 0 || !r->shuffle
-                              ? d->place
-                              : hy_shuffled(o->key, d->place, s->n_docs));
-
-  d->at = first_token(s, n);
-  d->to = d->from + first_token(s, n + 1) - d->at;
+  d->number = number_at(r, o, d->place);
+  d->to = d->from + length(r->state, d->number);
 }
 
 static void
@@ -70,12 +84,30 @@ next_doc(const hy_rows *r, const order *o, doc *d)
   look_up(r, o, d);
 }
 
+/* Numbers of a block before their lengths: these are anywhere in memory, and
+ * the processor fetches many at once when none depends on another. */
+static void
+lay_out(const hy_rows *r, order *o)
+{
+  const state *s = r->state;
+  int64_t at = 0, number[BLOCK];
+
+  for (int64_t i = 0; i < s->n_docs; i += BLOCK) {
+    int64_t n = s->n_docs - i < BLOCK ? s->n_docs - i : BLOCK;
+
+    for (int64_t k = 0; k < n; k++)
+      number[k] = number_at(r, o, i + k);
+    o->start[i / BLOCK] = at;
+    for (int64_t k = 0; k < n; k++)
+      at += length(s, number[k]);
+  }
+}
+
 /* The order of an epoch; the older of the two makes room. */
 static const order *
 order_of(hy_rows *r, int64_t epoch)
 {
   state *s = r->state;
-  doc d = {.to = 0, .place = -1};
   char name[64];
   order *o;
 
@@ -89,11 +121,7 @@ order_of(hy_rows *r, int64_t epoch)
   o->epoch = epoch;
   snprintf(name, sizeof name, "documents:%lld", (long long)epoch);
   o->key = hy_rng_key(r->seed, name);
-  while (d.place + 1 < s->n_docs) {
-    next_doc(r, o, &d);
-    if (d.place % BLOCK == 0)
-      o->start[d.place / BLOCK] = d.from;
-  }
+  lay_out(r, o);
   return o;
 }
 
@@ -150,7 +178,8 @@ fill(const hy_rows *r, const order *o, int64_t at, hy_row *out)
     int64_t skip = at + t - d.from, left = d.to - d.from - skip;
     int64_t take = left < n - t ? left : n - t;
 
-    err = hy_indexed_ids(s->x, d.at + skip, take, out->token + t);
+    err = hy_indexed_ids(s->x, first_token(s, d.number) + skip, take,
+                         out->token + t);
     for (int64_t k = 0; k < take; k++) {
       out->seq_start[t + k] = s->cross ? 0 : (int32_t)t;
       out->weight[t + k] = 1;
@@ -163,7 +192,8 @@ fill(const hy_rows *r, const order *o, int64_t at, hy_row *out)
       next_doc(r, o, &d);
   }
   if (more && !err)
-    err = hy_indexed_ids(s->x, d.at + at + n - d.from, 1, &last);
+    err = hy_indexed_ids(s->x, first_token(s, d.number) + at + n - d.from, 1,
+                         &last);
   for (t = 0; t < n; t++)
     out->target[t] = t + 1 < n ? out->token[t + 1] : last;
   if (!more)
@@ -257,6 +287,9 @@ set_share(hy_rows *r, const hy_rows_keys *keys)
   double n = (double)hy_indexed_n_docs(s->x);
   int64_t end = llrint(n * keys->to);
 
+  s->one_seq = hy_indexed_n_docs(s->x) == hy_indexed_n_seq(s->x);
+  for (int64_t d = 0; d < hy_indexed_n_docs(s->x) && s->one_seq; d++)
+    s->one_seq = hy_indexed_doc(s->x, d) == d;
   s->first = llrint(n * keys->from);
   s->n_docs = end - s->first;
   s->n_tokens =
