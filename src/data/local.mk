@@ -87,5 +87,13 @@ EXTRA_DIST += \
 
 # --- sources of rows, blends --------------------------------------------------
 src_libhymn_a_SOURCES += \
+  src/data/blend.c src/data/blend.h \
+  src/data/blend_file.c src/data/blend_file.h \
+  src/data/feed.c src/data/feed.h \
+  src/data/pick.c src/data/pick.h \
   src/data/rows.c src/data/rows.h \
+  src/data/shares.c src/data/shares.h \
   src/data/rows_mock.c src/data/rows_packed.c
+hymn_unit_tests += src/data/test_blend_mpi
+src_data_test_blend_mpi_SOURCES = src/data/test_blend_mpi.c src/data/test_pack.h
+src_data_test_blend_mpi_LDADD = $(HYMN_TEST_LIBS)

@@ -56,6 +56,10 @@ int hy_rows_open(hy_rows **r, const char *path, const hy_rows_keys *keys,
                  const hy_comm *comm);
 void hy_rows_free(hy_rows *r);
 
+/** 1 if what a path names knows the length of its rows; else
+ *  hy_rows_keys.seq_len has to. */
+int hy_rows_know_length(const char *path);
+
 /** Which of 0 .. n-1 stands at place i of a random order that needs no table.
  *  \param key  hy_rng_key of a seed and a name
  *  Not collective. */

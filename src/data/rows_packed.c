@@ -1,6 +1,7 @@
 /* rows_packed.c: a packed file as a source: its rows, in an order of their own
  * each epoch. */
 #include "base/err.h"
+#include "base/mem.h"
 #include "data/rows.h"
 
 #include <stdio.h>
@@ -52,6 +53,7 @@ hy_rows_open_packed(hy_rows *r, const hy_rows_keys *keys, const hy_comm *comm)
   r->vocab = hy_packed_vocab(p);
   snprintf(r->hash, sizeof r->hash, "%s", hy_packed_hash(p));
   snprintf(r->tok_hash, sizeof r->tok_hash, "%s", hy_packed_tok_hash(p));
+  r->lineage = hy_strdup(hy_packed_lineage(p));
   if (keys->seq_len && keys->seq_len != r->seq_len)
     return hy_fail(HY_EDECK,
                    "data.seq_len: is %lld, the rows of %s have %lld; leave it "

@@ -29,6 +29,21 @@ deck(int64_t global_batch, int64_t micro_batch, int shuffle)
   return d;
 }
 
+/* A loader of one source. */
+static int
+open_one(hy_loader **l, const char *source, const hy_deck_data *d,
+         int64_t vocab, int n_ahead, const hy_comm *comm)
+{
+  hy_deck_data k = *d;
+  int err;
+
+  if (*source)
+    hy_mix_add(&k.train, 1, source);
+  err = hy_loader_new(l, HY_PART_TRAIN, &k, vocab, n_ahead, 7, comm, NULL);
+  hy_mix_clear(&k.train);
+  return err;
+}
+
 static void
 write_stream(int weights)
 {
@@ -163,10 +178,11 @@ same_choice(const char *source, hy_deck_data d, int64_t step, int64_t first,
 
   if (!strcmp(source, "mock"))
     d.seq_len = SEQ_LEN;
-  assert_int_equal(
-      hy_loader_new(&a, source, &d, VOCAB, N_AHEAD, 7, &self, NULL), 0);
-  assert_int_equal(
-      hy_loader_new(&b, source, &d, VOCAB, N_AHEAD, 7, &world, NULL), 0);
+  d.prefetch = 2;
+  d.balance = 0;
+  assert_int_equal(open_one(&a, source, &d, VOCAB, N_AHEAD, &self), 0);
+  d.prefetch = step % 3;
+  assert_int_equal(open_one(&b, source, &d, VOCAB, N_AHEAD, &world), 0);
   if (n) {
     assert_int_equal(hy_loader_rows(a, first, n), HY_OK);
     assert_int_equal(hy_loader_rows(b, first, n), HY_OK);
@@ -211,8 +227,7 @@ test_epochs(void **state)
   int32_t *order;
 
   (void)state;
-  assert_int_equal(hy_loader_new(&l, path, &d, VOCAB, 0, 7, &self, NULL),
-                   HY_OK);
+  assert_int_equal(open_one(&l, path, &d, VOCAB, 0, &self), HY_OK);
   n_rows = hy_loader_n_rows(l);
   order = hy_calloc((size_t)n_rows, 4);
   for (int64_t step = 0; step < 2 * n_rows; step++) {
@@ -292,8 +307,7 @@ refused(const char *source, hy_deck_data d, int64_t vocab, int code,
   hy_loader *l;
 
   hy_err_clear();
-  assert_int_equal(hy_loader_new(&l, source, &d, vocab, 0, 7, &world, NULL),
-                   code);
+  assert_int_equal(open_one(&l, source, &d, vocab, 0, &world), code);
   assert_null(l);
   assert_non_null(strstr(hy_err_text(), word));
 }

@@ -33,6 +33,9 @@
 #ifndef HY_PATHS
 #define HY_PATHS(g, k, help)
 #endif
+#ifndef HY_MIX
+#define HY_MIX(g, k, help)
+#endif
 #ifndef HY_END
 #define HY_END(g)
 #endif

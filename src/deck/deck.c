@@ -23,6 +23,7 @@ hy_deck_free(hy_deck *d)
   for (int i = 0; i < d->g.k.n; i++)                                           \
     free(d->g.k.s[i]);                                                         \
   free(d->g.k.s);
+#define HY_MIX(g, k, help) hy_mix_clear(&d->g.k);
 #include "deck/blank.h"
 #include "deck/deck.def"
 #include "deck/undef.h"

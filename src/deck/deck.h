@@ -24,6 +24,12 @@ typedef struct {
   int n;
   char **s; /* owned by the deck */
 } hy_strs;
+/* Paths with their weights; one alone weighs 1. */
+typedef struct {
+  int n;
+  double *weight; /* as given, not normalised */
+  char **path;    /* both owned by the deck */
+} hy_mix;
 
 /* One struct a group: hy_deck_job, hy_deck_model, ... */
 #define HY_GROUP(g, help) typedef struct {
@@ -37,6 +43,7 @@ typedef struct {
 #define HY_REALS(g, k, def, lo, hi, unit, help) hy_reals k;
 #define HY_INTS(g, k, lo, hi, unit, help) hy_ints k;
 #define HY_PATHS(g, k, help) hy_strs k;
+#define HY_MIX(g, k, help) hy_mix k;
 /* clang-format off */
 #define HY_END(g) } hy_deck_##g;
 /* clang-format on */
@@ -91,6 +98,13 @@ int hy_deck_fill(hy_deck *d, const char *key, const char *value,
 
 /** 1 if the deck or the command line gave this key ("model.vocab"). */
 int hy_deck_given(const hy_deck *d, const char *key);
+
+/** Append a path to a mix, empty it, and what is wrong with one: NULL, or why
+ * it is refused (a weight below 0 or not finite, none above 0, a path twice).
+ */
+void hy_mix_add(hy_mix *m, double weight, const char *path);
+void hy_mix_clear(hy_mix *m);
+const char *hy_mix_wrong(const hy_mix *m);
 
 /** The resolved deck as namelist text, every key of every group that differs
  *  from its default or was set; feeding it back gives the same struct.

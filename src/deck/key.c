@@ -32,6 +32,7 @@ const hy_key hy_key_row[] = {
   TEXT(HY_KEY_PATH, g, k, name, d, "", "", h)
 #define HY_ENUM(g, k, d, w, h) TEXT(HY_KEY_ENUM, g, k, #k, d, w, "", h)
 #define HY_PATHS(g, k, h) TEXT(HY_KEY_PATHS, g, k, #k, "", "", "", h)
+#define HY_MIX(g, k, h) TEXT(HY_KEY_MIX, g, k, #k, "", "", "", h)
 /* clang-format on */
 #include "deck/blank.h"
 #include "deck/deck.def"

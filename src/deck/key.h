@@ -14,7 +14,8 @@ typedef enum {
   HY_KEY_ENUM,
   HY_KEY_REALS,
   HY_KEY_INTS,
-  HY_KEY_PATHS
+  HY_KEY_PATHS,
+  HY_KEY_MIX
 } hy_key_type;
 
 struct hy_key {
@@ -49,7 +50,7 @@ static inline int
 hy_key_is_list(const hy_key *k)
 {
   return k->type == HY_KEY_REALS || k->type == HY_KEY_INTS ||
-         k->type == HY_KEY_PATHS;
+         k->type == HY_KEY_PATHS || k->type == HY_KEY_MIX;
 }
 
 /** Set the text for an unknown key, with the nearest known one, and return

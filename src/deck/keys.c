@@ -9,11 +9,11 @@
 enum { NAME, TYPE, DEFAULT, BOUNDS, UNIT, N_COLUMNS };
 
 static const char *const type_name[] = {
-    [HY_KEY_INT] = "integer",  [HY_KEY_REAL] = "real",
-    [HY_KEY_BOOL] = "logical", [HY_KEY_STR] = "text",
-    [HY_KEY_PATH] = "path",    [HY_KEY_ENUM] = "word",
-    [HY_KEY_REALS] = "reals",  [HY_KEY_PATHS] = "paths",
-    [HY_KEY_INTS] = "integers"};
+    [HY_KEY_INT] = "integer",   [HY_KEY_REAL] = "real",
+    [HY_KEY_BOOL] = "logical",  [HY_KEY_STR] = "text",
+    [HY_KEY_PATH] = "path",     [HY_KEY_ENUM] = "word",
+    [HY_KEY_REALS] = "reals",   [HY_KEY_PATHS] = "paths",
+    [HY_KEY_INTS] = "integers", [HY_KEY_MIX] = "mix"};
 
 /* Column c of row k as text; the caller frees it. */
 static char *

@@ -3,7 +3,7 @@ src_libhymn_a_SOURCES += \
   src/deck/blank.h src/deck/undef.h \
   src/deck/deck.c src/deck/deck.h \
   src/deck/key.c src/deck/key.h \
-  src/deck/keys.c \
+  src/deck/keys.c src/deck/mix.c \
   src/deck/namelist.c src/deck/namelist.h \
   src/deck/value.c
 EXTRA_DIST += src/deck/deck.def

@@ -41,7 +41,7 @@ test_syntax(void **state)
       "/ &model tie=T norm_topk = .FALSE., mtp_repeat=f d_model = +64 &END\n"
       "&prepare input = 'a.txt',\n 2*'sub/b, c.txt'\n '/abs/d.txt'  field='' "
       "/\n"
-      "&data train='mock', valid='v.h5' /\n";
+      "&data train='mock', valid=0.6, 'v.h5', 2 '/abs/w' /\n";
   hy_deck d;
 
   (void)state;
@@ -61,8 +61,11 @@ test_syntax(void **state)
   assert_string_equal(d.prepare.input.s[2], "in/x/sub/b, c.txt");
   assert_string_equal(d.prepare.input.s[3], "/abs/d.txt");
   assert_string_equal(d.prepare.field, "");
-  assert_string_equal(d.data.train, "mock");
-  assert_string_equal(d.data.valid, "in/x/v.h5");
+  assert_string_equal(d.data.train.path[0], "mock");
+  assert_int_equal(d.data.valid.n, 2);
+  assert_true(d.data.valid.weight[0] == 0.6 && d.data.valid.weight[1] == 2);
+  assert_string_equal(d.data.valid.path[0], "in/x/v.h5");
+  assert_string_equal(d.data.valid.path[1], "/abs/w");
   assert_string_equal(d.job.dir, "run"); /* a default is nobody's path */
   assert_true(hy_deck_given(&d, "optim.lr"));
   assert_false(hy_deck_given(&d, "optim.clip"));
@@ -107,6 +110,20 @@ test_refused(void **state)
       {"&optim betas=0.9,,0.95 /", "a value is missing before this comma"},
       {"&optim betas=3* 0.5 /", "n* needs a value right after it"},
       {"&optim betas=0*0.5 /", "a repeat count"},
+      {"&data train=mock /", "data.train is text; put it in quotes: 'mock'"},
+      {"&data train='a', 'b' /",
+       "data.train: a is not a weight; give one path"},
+      {"&data train='0.5', 'b' /", "data.train: 0.5 is not a weight"},
+      {"&data train='a', 0.5 /", "data.train: a is not a weight"},
+      {"&data train=0.5, b /",
+       "a path in quotes belongs behind the weight 0.5"},
+      {"&data train=0.5, 'a', 0.5 /", "data.train has 3 values; give one path"},
+      {"&data train=0.5 /", "data.train is text"},
+      {"&data train=-1, 'a', 2, 'b' /", "data.train: a weight is negative"},
+      {"&data train=0, 'a', 0, 'b' /", "data.train: no weight is above 0"},
+      {"&data train=1, 'a', 2, 'a' /", "data.train: a path is there twice"},
+      {"&data train=1, '' /", "a path in quotes belongs behind the weight 1"},
+      {"&data train=x, 'a' /", "data.train: x is not a weight"},
       {"&job\nkind='a\n/\n", "t.nml:2: a quoted string is not closed"},
       {"&job\nkind='a\nname='b'\n/\n", "t.nml:2: a quoted string is not"},
       {"&job\nkind='a'\n", "t.nml:1: group &job is not closed"},
@@ -176,6 +193,15 @@ test_command_line(void **state)
   assert_string_equal(d.prepare.input.s[1], "c,d.txt");
   assert_string_equal(d.model.from, "w");
   assert_string_equal(d.job.name, "q u");
+  assert_int_equal(hy_deck_set(&d, "data.train=a b.h5"), HY_OK);
+  assert_int_equal(d.data.train.n, 1);
+  assert_string_equal(d.data.train.path[0], "a b.h5");
+  assert_int_equal(hy_deck_set(&d, "data.train=.25, a, 3,'b,c'"), HY_OK);
+  assert_int_equal(d.data.train.n, 2);
+  assert_string_equal(d.data.train.path[1], "b,c");
+  assert_true(d.data.train.weight[0] == 0.25);
+  assert_int_equal(hy_deck_set(&d, "data.train="), HY_OK);
+  assert_int_equal(d.data.train.n, 0);
   assert_int_equal(hy_deck_set(&d, "model.from="), HY_OK);
   assert_string_equal(d.model.from, "");
   assert_int_equal(hy_deck_set(&d, "optim.lr"), HY_EUSAGE);
@@ -228,6 +254,7 @@ test_round_trip(void **state)
                     ".12345678 betas=0.3333333333333333,0.9 /\n"
                     "&job dir='r', seed=9223372036854775807 /\n"
                     "&prepare input='x''y', 'z' /\n"
+                    "&data train=0.1,'k',.3,'l''m' valid='n' /\n"
                     "&compare case='c' /",
                     "t.nml", "d e"),
       HY_OK);
@@ -248,6 +275,9 @@ test_round_trip(void **state)
     assert_int_equal(b.job.seed, INT64_MAX);
     assert_string_equal(b.prepare.input.s[0], "d e/x'y");
     assert_string_equal(a.generate.prompt, b.generate.prompt);
+    assert_string_equal(b.data.train.path[1], "d e/l'm");
+    assert_true(a.data.train.weight[1] == b.data.train.weight[1]);
+    assert_string_equal(b.data.valid.path[0], "d e/n");
     hy_deck_print(&b, &two, all);
     assert_string_equal(one.data, two.data);
     free(one.data);

@@ -10,4 +10,5 @@
 #undef HY_REALS
 #undef HY_INTS
 #undef HY_PATHS
+#undef HY_MIX
 #undef HY_END

@@ -224,6 +224,63 @@ set_paths(hy_deck *d, const hy_key *k, int n, const hy_nml_value *v,
   return HY_OK;
 }
 
+/* A weight of a mix and the path behind it. */
+static int
+add_pair(hy_mix *m, const hy_key *k, const char *at, const hy_nml_value *v,
+         int bare, const char *dir)
+{
+  char buf[64], *path;
+  double weight;
+
+  if (!read_real(v[0].text, &weight) || (v[0].quoted && !bare))
+    return hy_fail(HY_EDECK,
+                   "%s: %s.%s: %s is not a weight; give one path, or weight, "
+                   "path, weight, path, ...",
+                   at, k->group, k->key, show(v[0].text, buf));
+  if ((!v[1].quoted && !bare) || !v[1].text[0])
+    return hy_fail(HY_EDECK,
+                   "%s: %s.%s: a path in quotes belongs behind the weight %s, "
+                   "not %s",
+                   at, k->group, k->key, v[0].text,
+                   v[1].text[0] ? show(v[1].text, buf) : "an empty one");
+  path = resolve(v[1].text, dir);
+  hy_mix_add(m, weight, path);
+  free(path);
+  return HY_OK;
+}
+
+static int
+set_mix(hy_deck *d, const hy_key *k, const char *at, int n,
+        const hy_nml_value *v, int bare, const char *dir)
+{
+  hy_mix m = {0}, *old = place(d, k);
+  char *path = n == 1 ? resolve(v[0].text, dir) : NULL;
+  int err = HY_OK;
+
+  if (n == 1 && !bare && !v[0].quoted)
+    err = hy_fail(HY_EDECK, "%s: %s.%s is text; put it in quotes: '%.200s'", at,
+                  k->group, k->key, v[0].text);
+  else if (n == 1 && *path)
+    hy_mix_add(&m, 1, path);
+  else if (n > 1 && n % 2)
+    err = hy_fail(HY_EDECK,
+                  "%s: %s.%s has %d values; give one path, or weight, path, "
+                  "weight, path, ...",
+                  at, k->group, k->key, n);
+  for (int i = 0; !err && i + 1 < n; i += 2)
+    err = add_pair(&m, k, at, v + i, bare, dir);
+  if (!err && hy_mix_wrong(&m))
+    err = hy_fail(HY_EDECK, "%s: %s.%s: %s", at, k->group, k->key,
+                  hy_mix_wrong(&m));
+  if (!err) {
+    hy_mix_clear(old);
+    *old = m;
+  } else
+    hy_mix_clear(&m);
+  free(path);
+  return err;
+}
+
 /* Quotes where they belong, and one value where one belongs. */
 static int
 check_form(const hy_key *k, const char *at, int n, const hy_nml_value *v,
@@ -241,7 +298,7 @@ check_form(const hy_key *k, const char *at, int n, const hy_nml_value *v,
     if (text && !v[i].quoted && !bare)
       return hy_fail(HY_EDECK, "%s: %s.%s is text; put it in quotes: '%s'", at,
                      k->group, k->key, show(v[i].text, buf));
-    if (!text && v[i].quoted)
+    if (!text && v[i].quoted && k->type != HY_KEY_MIX)
       return hy_fail(HY_EDECK, "%s: %s.%s is not text; leave the quotes out",
                      at, k->group, k->key);
   }
@@ -282,6 +339,8 @@ hy_key_set(hy_deck *d, const hy_key *k, const char *at, int n,
     return set_reals(d, k, at, n, v);
   case HY_KEY_PATHS:
     return set_paths(d, k, n, v, dir);
+  case HY_KEY_MIX:
+    return set_mix(d, k, at, n, v, bare, dir);
   }
   return HY_EBUG;
 }
@@ -295,6 +354,8 @@ hy_key_default(hy_deck *d, const hy_key *k)
 
   if (k->type == HY_KEY_PATHS)
     *(hy_strs *)place(d, k) = (hy_strs){0};
+  if (k->type == HY_KEY_MIX)
+    *(hy_mix *)place(d, k) = (hy_mix){0};
   if (hy_key_set(d, k, "deck.def", n, v, 1, ""))
     hy_die(HY_EBUG, "%s", hy_err_text());
   hy_nml_free(v, n);
@@ -324,6 +385,19 @@ print_str(hy_buf *out, const char *s)
     hy_buf_add(out, s, 1);
   }
   hy_buf_add(out, "'", 1);
+}
+
+static void
+print_mix(hy_buf *out, const hy_mix *m)
+{
+  for (int i = 0; i < m->n; i++) {
+    hy_buf_printf(out, "%s", i ? ", " : "");
+    if (m->n > 1 || m->weight[i] != 1) {
+      print_real(out, m->weight[i]);
+      hy_buf_printf(out, ", ");
+    }
+    print_str(out, m->path[i]);
+  }
 }
 
 void
@@ -364,6 +438,9 @@ hy_key_print(const hy_deck *d, const hy_key *k, hy_buf *out)
       hy_buf_printf(out, "%s", i ? ", " : "");
       print_str(out, s->s[i]);
     }
+    break;
+  case HY_KEY_MIX:
+    print_mix(out, p);
     break;
   }
 }

@@ -3,8 +3,9 @@
 #include "job/dry_run.h"
 #include "job/dry_print.h"
 #include "base/err.h"
-#include "data/batch.h"
+#include "data/blend_file.h"
 #include "io/source.h"
+#include "job/train_data.h"
 #include "optim/lr.h"
 
 #include <sched.h>
@@ -74,35 +75,20 @@ plan_training(hy_deck *d, int64_t n_dp, int64_t seq_len)
   return err;
 }
 
-/* What a loader of this file would refuse. */
-static int
-check_source(const hy_deck *d, const char *source, int64_t *seq_len)
-{
-  hy_loader *l = NULL;
-  int err =
-      hy_loader_new(&l, source, &d->data, d->model.vocab, 0, 0, &alone, NULL);
-
-  if (!err)
-    *seq_len = hy_loader_seq_len(l);
-  hy_loader_free(l);
-  return err;
-}
-
+/* What the loaders would refuse, and what is read of which source. */
 static int
 check_data(const hy_deck *d, int64_t *seq_len)
 {
-  int64_t n = 0;
-  int err = check_source(d, d->data.train, seq_len);
+  hy_loader *l[3];
+  int err = hy_data_open(l, d, 0, &alone, NULL);
 
-  if (err || !d->data.valid[0])
+  if (err)
     return err;
-  err = check_source(d, d->data.valid, &n);
-  if (!err && n != *seq_len)
-    err = hy_fail(HY_EDECK,
-                  "data.valid=%s: rows of %lld tokens, data.train has %lld; "
-                  "prepare both with the same prepare.seq_len",
-                  d->data.valid, (long long)n, (long long)*seq_len);
-  return err;
+  *seq_len = hy_loader_seq_len(l[HY_PART_TRAIN]);
+  hy_data_print(l[HY_PART_TRAIN], d->optim.n_steps * d->data.global_batch, 0);
+  for (int i = 0; i < 3; i++)
+    hy_loader_free(l[i]);
+  return HY_OK;
 }
 
 static int
@@ -113,9 +99,6 @@ check_training(const hy_deck *d, int64_t *seq_len)
   int err = hy_lr_check(&d->optim);
 
   *seq_len = d->data.seq_len;
-  if (!err && !d->data.train[0] && !bench)
-    err = hy_fail(HY_EDECK, "data.train: not set; give a packed file made by "
-                            "job.kind='prepare', or 'mock'");
   if (!err)
     err = hy_plan_new(&plan, &d->model);
   if (err)
@@ -154,6 +137,8 @@ hy_dry_run(hy_deck *deck, int n_ranks)
   hy_grid grid;
   int err = hy_source_resolve(deck, &alone);
 
+  if (!err)
+    err = hy_blend_file_resolve(deck, &alone);
   if (err)
     return err;
   hy_deck_print(deck, &text, 0);

@@ -9,6 +9,7 @@ src_libhymn_a_SOURCES += \
   src/job/generate.c \
   src/job/import.c \
   src/job/pretrain.c \
+  src/job/train_data.c src/job/train_data.h \
   src/job/train_loop.c src/job/train_loop.h \
   src/job/post_mortem.c src/job/post_mortem.h \
   src/job/train_meter.c src/job/train_meter.h \

@@ -20,40 +20,51 @@ get_micro(void *arg, int64_t i, hy_batch *b)
 /* A validation may take long: a signal ends it, on all ranks alike because
  * they agree on the code. Pipeline stages do not: what is under way between
  * them has to arrive. */
+typedef struct {
+  const hy_grid *grid;
+  hy_loader *from;
+} held_out;
+
 static int
 get_valid(void *arg, int64_t i, hy_batch *b)
 {
-  const hy_train *r = arg;
+  const held_out *h = arg;
 
-  if (r->grid->pp.size == 1 && hy_watcher_signal(r->grid->watch))
+  if (h->grid->pp.size == 1 && hy_watcher_signal(h->grid->watch))
     return HY_ESIGNAL;
-  return hy_loader_micro(r->valid, i, b);
+  return hy_loader_micro(h->from, i, b);
 }
 
-/* Mean loss over data.valid, in passes of global_batch rows, weighted by
+/* Mean loss over `most` rows of data.valid or data.test (0: all), weighted by
  * their targets; NAN when a signal has ended it. */
 static int
-validate(hy_train *r, double *loss)
+measure(hy_train *r, hy_loader *from, int64_t most, double *loss)
 {
   const hy_deck *d = r->deck;
-  int64_t n = hy_loader_n_rows(r->valid), all;
-  hy_batch_source src = {0, get_valid, r};
+  int64_t n = hy_loader_n_rows(from), all = most;
+  held_out h = {r->grid, from};
+  hy_batch_source src = {0, get_valid, &h};
   int err;
 
-  all = d->log.valid_rows;
   if (n >= 0 && (all == 0 || all > n))
     all = n;
   if (n < 0 && all == 0)
     all = 8 * d->data.global_batch; /* mock has no end */
-  err = hy_loader_rows(r->valid, 0, all);
+  err = hy_loader_rows(from, 0, all);
   if (err)
     return err;
-  src.n_micro = hy_loader_n_micro(r->valid);
+  src.n_micro = hy_loader_n_micro(from);
   err = hy_trainer_valid(&r->trainer, &src, loss);
   if (err != HY_ESIGNAL)
     return err;
   *loss = NAN;
   return HY_OK;
+}
+
+static int
+validate(hy_train *r, double *loss)
+{
+  return measure(r, r->valid, r->deck->log.valid_rows, loss);
 }
 
 static double
@@ -196,10 +207,10 @@ print_ngrams(const hy_train *r)
   hy_comm self = hy_comm_of(MPI_COMM_SELF);
   hy_packed *train = NULL, *valid = NULL;
   double unigram, bigram;
-  int err = hy_packed_open(&train, d->data.train, &self);
+  int err = hy_packed_open(&train, d->data.train.path[0], &self);
 
   if (!err)
-    err = hy_packed_open(&valid, d->data.valid, &self);
+    err = hy_packed_open(&valid, d->data.valid.path[0], &self);
   if (!err)
     err = hy_ngram_losses(train, valid, d->model.vocab, &unigram, &bigram);
   if (!err)
@@ -209,6 +220,16 @@ print_ngrams(const hy_train *r)
   hy_packed_free(train);
   hy_packed_free(valid);
   return err;
+}
+
+/* 1 for one packed file alone. */
+static int
+is_packed(const hy_loader *l)
+{
+  const hy_blend *b = hy_loader_blend(l);
+
+  return hy_blend_n_sources(b) == 1 &&
+         !strcmp(hy_blend_source(b, 0)->type->name, "packed");
 }
 
 static int
@@ -238,8 +259,10 @@ summary(hy_train *r, double seconds)
   if (r->valid)
     printf("validation loss %.4f (first %.4f, lower by %.4f)\n", r->last_valid,
            r->first_valid, r->first_valid - r->last_valid);
-  if (r->valid && strcmp(d->data.train, "mock") &&
-      strcmp(d->data.valid, "mock"))
+  if (r->test)
+    printf("test loss %.4f\n", r->test_loss);
+  hy_data_print(r->train, r->samples, 1);
+  if (r->valid && is_packed(r->train) && is_packed(r->valid))
     err = print_ngrams(r);
   if (d->log.plot)
     hy_history_plot(d->job.dir, d->job.name);
@@ -274,6 +297,8 @@ run_steps(hy_train *r)
     hy_step_meter_print_sent(&r->meter, r->grid);
     hy_print_taken(r->base_mem, r->grid);
   }
+  if (!err && r->test)
+    err = measure(r, r->test, 0, &r->test_loss);
   if (!err && r->step == r->first_step && r->deck->ckpt.save_every)
     err = hy_train_save_last(r);
   if (!err)

@@ -2,8 +2,8 @@
 #include "base/err.h"
 #include "base/file.h"
 #include "grid/threads.h"
-#include "base/lineage.h"
 #include "base/version.h"
+#include "data/blend_file.h"
 #include "gpu/device.h"
 #include "model/count.h"
 #include "optim/lr.h"
@@ -16,22 +16,10 @@
 #include <unistd.h>
 
 static int
-need_path(const char *value, const char *key, const char *what)
-{
-  if (value[0])
-    return HY_OK;
-  return hy_fail(HY_EDECK, "%s: not set; %s", key, what);
-}
-
-static int
 check_deck(const hy_deck *d)
 {
-  int err = need_path(d->data.train, "data.train",
-                      "give a packed file made by job.kind='prepare', or "
-                      "'mock'");
+  int err = hy_lr_check(&d->optim);
 
-  if (!err)
-    err = hy_lr_check(&d->optim);
   if (!err && d->ckpt.step && !d->ckpt.load[0])
     err = hy_fail(HY_EDECK,
                   "ckpt.step=%lld: ckpt.load is not set; name the "
@@ -87,33 +75,28 @@ resolve_model(hy_train *r, char **resume)
 }
 
 static int
-open_data(hy_train *r, int n_ahead)
+open_data(hy_train *r, const hy_plan *plan)
 {
   hy_deck *d = r->deck;
   hy_cut_layout cut = hy_cut_layout_of(r->grid, d->model.mamba_d_conv);
-  int err = hy_loader_new(&r->train, d->data.train, &d->data, d->model.vocab,
-                          n_ahead, (uint64_t)d->job.seed, &r->grid->dp, &cut);
+  hy_loader *l[3];
+  int err = hy_data_open(l, d, plan->n_depth, &r->grid->dp, &cut);
 
   if (err)
     return err;
+  r->train = l[HY_PART_TRAIN];
+  r->valid = l[HY_PART_VALID];
+  r->test = l[HY_PART_TEST];
   r->seq_len = hy_loader_seq_len(r->train);
-  if (d->data.valid[0])
-    err = hy_loader_new(&r->valid, d->data.valid, &d->data, d->model.vocab,
-                        n_ahead, (uint64_t)d->job.seed + 1, &r->grid->dp, &cut);
-  if (!err && r->valid && hy_loader_seq_len(r->valid) != r->seq_len)
-    err = hy_fail(HY_EDECK,
-                  "data.valid=%s: rows of %lld tokens, data.train has %lld; "
-                  "prepare both with the same prepare.seq_len",
-                  d->data.valid, (long long)hy_loader_seq_len(r->valid),
-                  (long long)r->seq_len);
-  return err;
+  hy_data_cost(r->train, plan);
+  return HY_OK;
 }
 
 static int
 make_model(hy_train *r)
 {
   hy_deck *d = r->deck;
-  int what = HY_WS_TRAIN | (r->valid ? HY_WS_VALID : 0);
+  int what = HY_WS_TRAIN | (r->valid || r->test ? HY_WS_VALID : 0);
   hy_state_bytes b;
   hy_meter meter;
   hy_grid dry;
@@ -197,6 +180,8 @@ read_carried(hy_train *r, const char *path)
       err = hy_ckpt_formats(s->fmt, &r->model.plan, path);
     s->config = config.data;
     s->lineage = lineage.data;
+    if (!err)
+      err = hy_data_check_same(r->train, s->lineage, path);
   }
   return hy_agree(&r->grid->world, err);
 }
@@ -209,9 +194,21 @@ add_data(hy_train *r)
 
   if (r->source.lineage)
     hy_buf_add(&list, r->source.lineage, strlen(r->source.lineage));
-  hy_lineage_add(&list, "packed data", hy_loader_hash(r->train), NULL);
+  hy_blend_lineage(hy_loader_blend(r->train), &list);
   free(r->source.lineage);
   r->source.lineage = list.data;
+}
+
+/* The weights of model.from; rank 0 sees its tokenizer. */
+static int
+load_source(hy_train *r)
+{
+  const hy_comm *world = &r->grid->world;
+  int err = hy_source_load_info(&r->model.params, r->deck, r->grid, &r->source);
+
+  if (!err && world->rank == 0)
+    err = hy_data_check_tokenizer(r->train, r->source.folder);
+  return hy_agree(world, err);
 }
 
 static int
@@ -223,7 +220,7 @@ load_weights(hy_train *r, const char *resume)
 
   if (!resume) {
     if (d->model.from[0])
-      err = hy_source_load_info(p, d, r->grid, &r->source);
+      err = load_source(r);
     else
       hy_params_init(p, (uint64_t)d->job.seed);
     if (!err)
@@ -331,6 +328,7 @@ hello(const hy_train *r)
   printf("model %s: %lld parameters, %lld active; %.3g FLOP a token\n",
          d->model.pattern, (long long)hy_plan_n_params(&r->model.plan),
          (long long)hy_plan_n_active(&r->model.plan), r->flops_per_token);
+  hy_data_print(r->train, d->optim.n_steps * d->data.global_batch, 0);
 }
 
 int
@@ -348,11 +346,13 @@ hy_train_setup(hy_train *r, hy_deck *deck, const hy_grid *grid)
   r->n_threads = hy_threads_of(deck, grid);
   err = hy_agree(world, check_deck(deck));
   if (!err)
+    err = hy_blend_file_resolve(deck, world);
+  if (!err)
     err = resolve_model(r, &resume);
   if (!err)
     err = hy_agree(world, hy_plan_new(&plan, &deck->model));
   if (!err)
-    err = open_data(r, plan.n_depth);
+    err = open_data(r, &plan);
   hy_plan_free(&plan);
   if (!err)
     err = hy_agree(world, make_model(r));
@@ -375,6 +375,7 @@ hy_train_free(hy_train *r)
   hy_history_close(r->history);
   hy_loader_free(r->train);
   hy_loader_free(r->valid);
+  hy_loader_free(r->test);
   hy_trainer_free(&r->trainer);
   hy_model_free(&r->model);
   hy_source_info_free(&r->source);

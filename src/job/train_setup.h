@@ -2,7 +2,7 @@
 #ifndef HYMN_JOB_TRAIN_SETUP_H
 #define HYMN_JOB_TRAIN_SETUP_H
 
-#include "data/batch.h"
+#include "job/train_data.h"
 #include "deck/deck.h"
 #include "grid/grid.h"
 #include "io/ckpt.h"
@@ -18,10 +18,10 @@ typedef struct {
   int n_threads;
   hy_model model;
   hy_trainer trainer;
-  hy_loader *train, *valid; /* valid: NULL without data.valid */
-  hy_history *history;      /* rank 0 */
-  hy_ckpt_state state;      /* as read; extra numbers travel on */
-  hy_source_info source;    /* config, lineage and formats to carry on */
+  hy_loader *train, *valid, *test; /* NULL without data.valid, data.test */
+  hy_history *history;             /* rank 0 */
+  hy_ckpt_state state;             /* as read; extra numbers travel on */
+  hy_source_info source;           /* config, lineage and formats to carry on */
   int64_t seq_len;
   int64_t step, samples, tokens;  /* done so far */
   int64_t first_step;             /* done before this start */
@@ -31,11 +31,11 @@ typedef struct {
   double save_begun, save_copied; /* when; seconds the training stood still */
   double flops_per_token;         /* forward and backward */
   size_t model_bytes;
-  double born;     /* when setup began */
-  size_t base_mem; /* bytes taken before the model */
-  double mark, since;    /* time of the last line; tokens since then */
+  double born;        /* when setup began */
+  size_t base_mem;    /* bytes taken before the model */
+  double mark, since; /* time of the last line; tokens since then */
   int64_t mark_step;
-  double first_valid, last_valid;
+  double first_valid, last_valid, test_loss;
   hy_step_meter meter; /* of the steps of this start */
 } hy_train;
 

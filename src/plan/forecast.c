@@ -112,7 +112,7 @@ static void
 walk(hy_forecast *f, const hy_deck *d, const hy_model *m, const hy_grid *grid,
      int64_t seq_len, int n_threads)
 {
-  int what = HY_WS_TRAIN | (d->data.valid[0] ? HY_WS_VALID : 0);
+  int what = HY_WS_TRAIN | (d->data.valid.n || d->data.test.n ? HY_WS_VALID : 0);
   hy_state_bytes states;
   hy_ctx plan;
 
