@@ -105,6 +105,7 @@ hy_curate_free(hy_curate *c)
   hy_words_free(&c->words);
   hy_hashes_free(&c->seen);
   hy_hashes_free(&c->eval);
+  free(c->maybe);
   free(c->gram);
   free(c->seed);
   free(c);
@@ -217,7 +218,7 @@ shares_gram(hy_curate *c)
       continue;
     gram = hy_curate_grams(c, len, &n);
     for (size_t i = 0; i < n; i++)
-      if (hy_hashes_has(&c->eval, gram[i]))
+      if (hy_curate_known(c, gram[i]))
         return 1;
   }
   return 0;

@@ -1,6 +1,7 @@
 /* curate_eval.c: n-grams of evaluation files. */
 #include "prep/curate_impl.h"
 #include "base/err.h"
+#include "base/mem.h"
 #include "prep/doc.h"
 #include "prep/input.h"
 
@@ -99,6 +100,23 @@ add_file(hy_curate *c, const char *path, hy_sha256 *s)
   return err;
 }
 
+static void
+make_maybe(hy_curate *c)
+{
+  uint64_t n_bits = 1024;
+
+  while (n_bits < 8 * c->eval.n)
+    n_bits *= 2;
+  c->maybe = hy_calloc(n_bits / 64, sizeof *c->maybe);
+  c->maybe_mask = n_bits - 1;
+  for (size_t i = 0; i <= c->eval.mask; i++) {
+    uint64_t bit = c->eval.v[i] >> 20 & c->maybe_mask;
+
+    if (c->eval.v[i])
+      c->maybe[bit / 64] |= (uint64_t)1 << bit % 64;
+  }
+}
+
 int
 hy_curate_eval(hy_curate *c, hy_sha256 *s)
 {
@@ -111,6 +129,8 @@ hy_curate_eval(hy_curate *c, hy_sha256 *s)
   err = hy_inputs_find(&path, &n, file->s, file->n);
   for (int i = 0; i < n && !err; i++)
     err = add_file(c, path[i], s);
+  if (!err)
+    make_maybe(c);
   for (int i = 0; i < n; i++)
     free(path[i]);
   free(path);

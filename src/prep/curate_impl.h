@@ -53,6 +53,9 @@ struct hy_curate {
   uint64_t *gram; /* of one document */
   size_t cap_gram;
   hy_hashes eval;                 /* n-grams not to be learned */
+  uint64_t *maybe;                /* a bit set for each of them, and few more:
+                                     it fits a cache, the set does not */
+  uint64_t maybe_mask;            /* bits - 1 */
   int eval_has[HY_NGRAM_MAX + 1]; /* some are so long */
   int64_t n_texts, n_short;       /* of the evaluation files */
   uint32_t *seed;                 /* of the MinHash functions */
@@ -76,6 +79,15 @@ static inline int
 hy_curate_shortest(const hy_curate *c)
 {
   return c->d.decontaminate_ngram < 8 ? (int)c->d.decontaminate_ngram : 8;
+}
+
+/** 1 if a document with this n-gram must go. */
+static inline int
+hy_curate_known(const hy_curate *c, uint64_t gram)
+{
+  uint64_t bit = gram >> 20 & c->maybe_mask;
+
+  return c->maybe[bit / 64] >> bit % 64 & 1 && hy_hashes_has(&c->eval, gram);
 }
 
 /** Read the evaluation files into c->eval; their hashes are added to *s. Not
