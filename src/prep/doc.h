@@ -27,7 +27,7 @@ typedef struct {
 } hy_doc_piece;
 
 typedef struct {
-  hy_buf text;
+  hy_buf text;         /* UTF-8 where it is joined */
   hy_doc_piece *piece; /* in order; bytes in no piece have weight 0 */
   int n_piece, cap_piece;
   /* 1: the text is one; a token has the weight of the piece that holds all of
@@ -51,6 +51,8 @@ void hy_doc_clear(hy_doc *d);
 void hy_doc_free(hy_doc *d);
 /** Append text as a piece. */
 void hy_doc_add(hy_doc *d, const char *text, size_t n, float weight);
+/** Bytes from .. to-1 of the text there is become a piece. */
+void hy_doc_mark(hy_doc *d, size_t from, size_t to, float weight);
 /** Append n ids, and their weights (NULL: 1 each; the same way for all). */
 void hy_doc_add_ids(hy_doc *d, const int32_t *id, const float *weight,
                     size_t n);

@@ -20,7 +20,8 @@ hy_input_kind_of(const char *path)
     int compressed; /* .gz and .zst after it, too */
   } kinds[] = {{".txt", HY_INPUT_TXT, 1},
                {".jsonl", HY_INPUT_JSONL, 1},
-               {".json", HY_INPUT_JSON, 1}};
+               {".json", HY_INPUT_JSON, 1},
+               {".idx", HY_INPUT_IDS, 0}};
 
   for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
     if (hy_text_is(path, kinds[i].ending) &&
@@ -59,7 +60,8 @@ hy_input_measure(hy_input *in, const char *path, int64_t shard_bytes)
   int err;
 
   *in = (hy_input){.path = hy_strdup(path)};
-  err = measure_text(in, shard_bytes);
+  err = hy_input_kind_of(path) == HY_INPUT_IDS ? hy_ids_measure(in, shard_bytes)
+                                               : measure_text(in, shard_bytes);
   if (!err && in->total == 0)
     err = hy_fail(HY_EDATA, "%s: is empty; remove it from the inputs", path);
   if (!err)
@@ -85,6 +87,7 @@ struct hy_records {
   hy_lines *lines;   /* .jsonl */
   hy_buf text;       /* .txt; a line that was repaired */
   hy_elements *list; /* .json */
+  hy_ids_file *ids;  /* .idx */
   json_t *json;      /* the latest record */
 };
 
@@ -102,6 +105,8 @@ hy_records_open(hy_records **out, const hy_input *in, int64_t shard)
     err = hy_lines_open(&r->lines, r->path, r->from);
   if (r->kind == HY_INPUT_JSON)
     err = hy_elements_open(&r->list, r->path);
+  if (r->kind == HY_INPUT_IDS)
+    err = hy_ids_open(&r->ids, r->path, r->from, r->to);
   if (err) {
     hy_records_close(r);
     r = NULL;
@@ -117,6 +122,7 @@ hy_records_close(hy_records *r)
     return;
   hy_lines_close(r->lines);
   hy_elements_close(r->list);
+  hy_ids_close(r->ids);
   json_decref(r->json);
   free(r->text.data);
   free(r->path);
@@ -177,7 +183,6 @@ next_line(hy_records *r, hy_record *rec, int *more)
     n = r->text.len;
   }
   rec->why = hy_input_parse(line, n, &r->json);
-  rec->json = r->json;
   return err;
 }
 
@@ -219,9 +224,14 @@ hy_records_next(hy_records *r, hy_record *rec, int *more)
   case HY_INPUT_JSON:
     err = hy_elements_next(r->list, rec, &r->json, more);
     break;
+  case HY_INPUT_IDS:
+    err = hy_ids_next(r->ids, &r->json, more);
+    r->at = r->from + r->n;
+    break;
   case HY_INPUT_NONE:
     break;
   }
+  rec->json = r->json;
   r->n += *more;
   if (!*more)
     r->at = r->to;

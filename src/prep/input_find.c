@@ -87,9 +87,29 @@ add_pattern(names *l, const char *pattern)
   return err;
 }
 
+/* NAME.idx when a name means Megatron's indexed data: NAME or NAME.bin. */
+static char *
+index_of(const char *name)
+{
+  size_t n = strlen(name), cut = n > 4 && !strcmp(name + n - 4, ".bin") ? 4 : 0;
+  char *path = hy_asprintf("%.*s.idx", (int)(n - cut), name);
+
+  if (hy_path_exists(path) && (cut || !hy_path_exists(name)))
+    return path;
+  free(path);
+  return NULL;
+}
+
 static int
 add_name(names *l, const char *name)
 {
+  char *index = index_of(name);
+
+  if (index) {
+    add(l, index);
+    free(index);
+    return HY_OK;
+  }
   if (hy_path_is_dir(name))
     return add_folder(l, name);
   return hy_path_exists(name) ? add_file(l, name) : add_pattern(l, name);

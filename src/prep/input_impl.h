@@ -7,13 +7,14 @@
 #include "prep/stream.h"
 
 #define HY_INPUT_KINDS                                                         \
-  "convert it to .txt, .jsonl or .json (also with .gz or .zst)"
+  "convert it to .txt, .jsonl or .json (also with .gz or .zst) or .idx"
 
 typedef enum {
   HY_INPUT_NONE, /* none that hymn knows */
   HY_INPUT_TXT,
   HY_INPUT_JSONL,
-  HY_INPUT_JSON
+  HY_INPUT_JSON,
+  HY_INPUT_IDS /* NAME.idx */
 } hy_input_kind;
 
 /** Kind of a file, by its name. */
@@ -30,5 +31,16 @@ void hy_elements_close(hy_elements *e);
 /** As hy_records_next; *json is a new reference. */
 int hy_elements_next(hy_elements *e, hy_record *rec, json_t **json, int *more);
 double hy_elements_done(const hy_elements *e);
+
+/* input_indexed.c: documents of Megatron's indexed data; in->path is NAME.idx.
+ */
+typedef struct hy_ids_file hy_ids_file;
+
+int hy_ids_measure(hy_input *in, int64_t shard_bytes);
+/** Documents from .. to-1. */
+int hy_ids_open(hy_ids_file **f, const char *path, int64_t from, int64_t to);
+void hy_ids_close(hy_ids_file *f);
+/** *json is a new reference to {"ids": [...]}. */
+int hy_ids_next(hy_ids_file *f, json_t **json, int *more);
 
 #endif

@@ -232,7 +232,6 @@ hy_elements_next(hy_elements *e, hy_record *rec, json_t **json, int *more)
     while (!*more && e->i < json_array_size(e->data))
       step(e, rec, json, more);
   }
-  rec->json = *json;
   if (*more) {
     rec->n_bad = e->n_bad;
     e->n_bad = 0;

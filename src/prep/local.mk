@@ -6,18 +6,40 @@ src_libhymn_a_SOURCES += \
 src_libhymn_a_SOURCES += \
   src/prep/doc.c src/prep/doc.h \
   src/prep/input.c src/prep/input.h src/prep/input_impl.h \
-  src/prep/input_find.c src/prep/input_json.c \
+  src/prep/input_find.c src/prep/input_indexed.c src/prep/input_json.c \
   src/prep/lines.c src/prep/lines.h \
   src/prep/reader.c src/prep/reader.def src/prep/reader.h \
-  src/prep/reader_impl.h src/prep/reader_text.c \
+  src/prep/reader_impl.h src/prep/reader_chat.c src/prep/reader_packed.c \
+  src/prep/reader_qa.c src/prep/reader_text.c \
   src/prep/stream.c src/prep/stream.h
 
 hymn_unit_tests += src/prep/test_input
 src_prep_test_input_SOURCES = src/prep/test_input.c src/prep/test_files.h
 src_prep_test_input_LDADD = $(HYMN_TEST_LIBS)
+hymn_unit_tests += src/prep/test_reader
+src_prep_test_reader_SOURCES = src/prep/test_reader.c src/prep/test_reader.h
+src_prep_test_reader_LDADD = $(HYMN_TEST_LIBS)
+hymn_unit_tests += src/prep/test_reader_bad
+src_prep_test_reader_bad_SOURCES = src/prep/test_reader_bad.c \
+  src/prep/test_reader.h
+src_prep_test_reader_bad_LDADD = $(HYMN_TEST_LIBS)
 hymn_unit_tests += src/prep/test_stream
 src_prep_test_stream_SOURCES = src/prep/test_stream.c src/prep/test_files.h
 src_prep_test_stream_LDADD = $(HYMN_TEST_LIBS)
+
+EXTRA_DIST += \
+  regression/fixtures/data/README \
+  regression/fixtures/data/chat.jsonl \
+  regression/fixtures/data/expected.jsonl \
+  regression/fixtures/data/gsm8k.jsonl \
+  regression/fixtures/data/hellaswag.jsonl \
+  regression/fixtures/data/helpsteer3.jsonl \
+  regression/fixtures/data/make.py \
+  regression/fixtures/data/openmath.jsonl \
+  regression/fixtures/data/pair.jsonl \
+  regression/fixtures/data/squad.json \
+  regression/fixtures/data/totals.jsonl \
+  regression/fixtures/data/turns.jsonl
 
 # --- packing and curation -----------------------------------------------------
 src_libhymn_a_SOURCES += \

@@ -53,6 +53,7 @@ hy_reader_free(hy_reader *r)
   if (!r)
     return;
   hy_doc_free(&r->doc);
+  hy_chat_text_free(&r->chat);
   free(r);
 }
 
@@ -79,19 +80,23 @@ hy_reader_record(hy_reader *r, const hy_record *rec, const char **why,
 int
 hy_reader_add(hy_reader *r)
 {
-  int err = r->add(r->arg, &r->doc);
+  int err;
 
+  r->doc.note = r->note;
+  err = r->add(r->arg, &r->doc);
   hy_doc_clear(&r->doc);
   return err;
 }
 
 /* ---- by the fields of a record ---- */
 
+#define FIELDS 4
+
 static int
-has_all(const json_t *o, const char *const *field)
+has_all(const json_t *o, const char *const field[FIELDS])
 {
-  for (; *field; field++)
-    if (!json_object_get(o, *field))
+  for (int i = 0; i < FIELDS && field[i]; i++)
+    if (!json_object_get(o, field[i]))
       return 0;
   return 1;
 }
@@ -99,17 +104,27 @@ has_all(const json_t *o, const char *const *field)
 int
 hy_read_auto(hy_reader *r, const json_t *o, const char **why)
 {
-  const char *const pair[] = {r->keys.prompt, r->keys.answer, NULL};
-  static const char *const ids[] = {"ids", NULL};
+  const struct {
+    const char *field[FIELDS];
+    hy_read_fn *read;
+  } kinds[] = {
+      {{"ids"}, hy_read_ids},
+      {{"messages"}, hy_read_chat},
+      {{"input_ids", "loss_mask", "seq_start_id"}, hy_read_packed_sft},
+      {{r->keys.prompt, r->keys.answer}, hy_read_pair},
+      {{"context", "response1", "response2", "overall_preference"},
+       hy_read_helpsteer3},
+      {{"context", "question", "answers"}, hy_read_squad},
+      {{"ctx", "endings", "label"}, hy_read_hellaswag},
+      {{"problem", "generated_solution"}, hy_read_openmath},
+      {{r->keys.field}, hy_read_text}, /* which says what is wrong with it */
+  };
 
   if (json_is_string(json_object_get(o, r->keys.field)))
     return hy_read_text(r, o, why);
-  if (has_all(o, ids))
-    return hy_read_ids(r, o, why);
-  if (has_all(o, pair))
-    return hy_read_pair(r, o, why);
-  if (json_object_get(o, r->keys.field))
-    return hy_read_text(r, o, why); /* which says what is wrong */
+  for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
+    if (has_all(o, kinds[i].field))
+      return kinds[i].read(r, o, why);
   *why = "no field that is known";
   return HY_OK;
 }

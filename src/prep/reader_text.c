@@ -84,8 +84,20 @@ hy_read_ids(hy_reader *r, const json_t *o, const char **why)
 
 int
 hy_reader_answer(hy_reader *r, const hy_buf *prompt, const hy_buf *answer,
-                 int joined, int eos)
+                 int joined, int eos, const char **why)
 {
+  json_t *messages;
+  int err;
+
+  if (r->keys.templated) {
+    messages =
+        json_pack("[{s:s, s:s%}, {s:s, s:s%}]", "role", "user", "content",
+                  prompt->data ? prompt->data : "", prompt->len, "role",
+                  "assistant", "content", answer->data, answer->len);
+    err = hy_reader_chat(r, messages, NULL, 1, why);
+    json_decref(messages);
+    return err;
+  }
   if (prompt->len > 0)
     hy_doc_add(&r->doc, prompt->data, prompt->len, (float)r->all);
   hy_doc_add(&r->doc, answer->data, answer->len, 1.0f);
@@ -96,27 +108,72 @@ hy_reader_answer(hy_reader *r, const hy_buf *prompt, const hy_buf *answer,
   return hy_reader_add(r);
 }
 
+/* Prompt and answer of strings. */
+static int
+pair_of_texts(hy_reader *r, const json_t *prompt, const json_t *answer,
+              const char **why)
+{
+  hy_buf p = {0}, a = {0};
+  int err;
+
+  hy_reader_put(&p, prompt);
+  hy_reader_put(&a, answer);
+  err = hy_reader_answer(r, &p, &a, 0, 1, why);
+  free(p.data);
+  free(a.data);
+  return err;
+}
+
+/* Prompt and answer of messages; a string is what its side says. */
+static int
+pair_of_messages(hy_reader *r, json_t *prompt, json_t *answer,
+                 const json_t *tools, const char **why)
+{
+  json_t *list = json_is_array(prompt) ? json_copy(prompt)
+                                       : json_pack("[{s:s, s:O}]", "role",
+                                                   "user", "content", prompt);
+  size_t first = json_array_size(list);
+  int err;
+
+  if (json_is_array(answer))
+    json_array_extend(list, answer);
+  else if (json_is_object(answer))
+    json_array_append(list, answer);
+  else
+    json_array_append_new(
+        list, json_pack("{s:s, s:O}", "role", "assistant", "content", answer));
+  err = hy_reader_chat(r, list, tools, first, why);
+  json_decref(list);
+  return err;
+}
+
 int
 hy_read_pair(hy_reader *r, const json_t *o, const char **why)
 {
-  const json_t *prompt, *answer;
-  hy_buf p = {0}, a = {0};
-  int err = HY_OK;
+  json_t *prompt = json_object_get(o, r->keys.prompt);
+  json_t *answer = json_object_get(o, r->keys.answer), *tools;
+  int texts = json_is_string(prompt) && json_is_string(answer), err;
 
-  *why = hy_reader_string(o, r->keys.prompt, &prompt, "no prompt",
-                          "prompt that is no string");
-  if (!*why)
-    *why = hy_reader_string(o, r->keys.answer, &answer, "no answer",
-                            "answer that is no string");
-  if (!*why &&
-      hy_reader_is_blank(json_string_value(answer), json_string_length(answer)))
+  if (!prompt)
+    *why = "no prompt";
+  else if (!answer)
+    *why = "no answer";
+  else if (!json_is_string(prompt) && !json_is_array(prompt))
+    *why = "prompt that is neither a string nor a list of messages";
+  else if (!json_is_string(answer) && !json_is_array(answer) &&
+           !json_is_object(answer))
+    *why = "answer that is neither a string nor a message";
+  else if (json_is_string(answer)
+               ? hy_reader_is_blank(json_string_value(answer),
+                                    json_string_length(answer))
+               : !json_is_object(answer) && json_array_size(answer) == 0)
     *why = "empty answer";
-  if (!*why) {
-    hy_reader_put(&p, prompt);
-    hy_reader_put(&a, answer);
-    err = hy_reader_answer(r, &p, &a, 0, 1);
-  }
-  free(p.data);
-  free(a.data);
+  if (*why)
+    return HY_OK;
+  if (texts)
+    return pair_of_texts(r, prompt, answer, why);
+  tools = hy_reader_list(o, "tools");
+  err = pair_of_messages(r, prompt, answer, tools, why);
+  json_decref(tools);
   return err;
 }
