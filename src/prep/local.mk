@@ -13,6 +13,9 @@ src_libhymn_a_SOURCES += \
   src/prep/reader_qa.c src/prep/reader_text.c \
   src/prep/stream.c src/prep/stream.h
 
+hymn_unit_tests += src/prep/test_doc
+src_prep_test_doc_SOURCES = src/prep/test_doc.c src/prep/test_reader.h
+src_prep_test_doc_LDADD = $(HYMN_TEST_LIBS)
 hymn_unit_tests += src/prep/test_input
 src_prep_test_input_SOURCES = src/prep/test_input.c src/prep/test_files.h
 src_prep_test_input_LDADD = $(HYMN_TEST_LIBS)

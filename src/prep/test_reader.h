@@ -23,7 +23,7 @@ fixture(const char *name)
 }
 
 /* Keys for "NAME" or "NAME+what is changed". */
-static hy_reader_keys
+static inline hy_reader_keys
 keys_for(const char *spec, char name[32])
 {
   hy_reader_keys k = {.field = "text",
@@ -55,7 +55,7 @@ keys_for(const char *spec, char name[32])
   return k;
 }
 
-static hy_reader *
+static inline hy_reader *
 reader(const char *spec)
 {
   char name[32];
@@ -103,7 +103,7 @@ result_clear(result *got)
   *got = (result){0};
 }
 
-static const char *
+static inline const char *
 read_record(hy_reader *r, const hy_record *rec, result *got)
 {
   const char *why;
@@ -114,7 +114,7 @@ read_record(hy_reader *r, const hy_record *rec, result *got)
   return why;
 }
 
-static json_t *
+static inline json_t *
 parse(const char *text, size_t n)
 {
   json_error_t e;
