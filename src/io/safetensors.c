@@ -279,7 +279,10 @@ read_header(hy_st *s, const st_file *f)
     add_tensor(s, &t);
   }
   json_decref(root);
-  return err ? err : check_tiling(f, s->t + first, s->n - first, data);
+  if (err)
+    return err;
+  /* no list yet where no file had a tensor */
+  return check_tiling(f, s->t ? s->t + first : NULL, s->n - first, data);
 }
 
 int
