@@ -17,12 +17,18 @@ int
 hy_fail(int code, const char *fmt, ...)
 {
   va_list ap;
+  char *s;
 
   if (err_text[0])
     return code;
   va_start(ap, fmt);
   vsnprintf(err_text, sizeof err_text, fmt, ap);
   va_end(ap);
+  /* a name out of a file may hold anything; a message is one line, and does
+   * not speak to the terminal */
+  for (s = err_text; *s; s++)
+    if ((unsigned char)*s < ' ' || *s == 127)
+      *s = '?';
   return code;
 }
 

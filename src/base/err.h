@@ -29,7 +29,7 @@ enum {
 
 /** Set the error text, "where: what; what to do", and return code.
  *  The first failure wins until hy_err_clear: callers up the stack may add
- *  nothing. Not collective. */
+ *  nothing. Control characters become '?'. Not collective. */
 int hy_fail(int code, const char *fmt, ...) HY_PRINTF(2, 3);
 
 /** The text set by the last hy_fail of this rank, "" if none; writable for

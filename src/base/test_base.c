@@ -238,6 +238,9 @@ test_errors(void **state)
   assert_string_equal(hy_err_text(), "first 1");
   hy_err_clear();
   assert_string_equal(hy_err_text(), "");
+  hy_fail(HY_EDATA, "a\nb\x1b[2J\tc\x7f");
+  assert_string_equal(hy_err_text(), "a?b?[2J?c?");
+  hy_err_clear();
 }
 
 static void
