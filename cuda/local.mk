@@ -291,7 +291,7 @@ endif
 
 # --- the tests on a GPU, for regression/gpu.sh -----------------------------------
 if HAVE_NVCC
-EXTRA_PROGRAMS = src/gpu/test_parity_gpu src/gpu/test_kit_gpu \
+EXTRA_PROGRAMS += src/gpu/test_parity_gpu src/gpu/test_kit_gpu \
   src/gpu/test_mem_gpu
 GPU_TEST_CPPFLAGS = $(AM_CPPFLAGS) -I$(srcdir) $(CUDA_CPPFLAGS)
 GPU_TEST_LIBS = src/gpu/libgpu_cuda.a $(HYMN_TEST_LIBS) $(CUDA_MODULE_LIBS)

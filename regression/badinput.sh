@@ -335,4 +335,12 @@ bad 2 'compare.case' "$top/input/compare.nml"
 cp -r "$cases/mamba_only" c
 sed -i 's/"kind": "[a-z]*"/"kind": "policy_loss"/' c/case.json
 bad 4 "policy_loss" "$top/input/compare.nml" compare.case=c
+
+# --- what a fuzzer made up (fuzz.sh) -------------------------------------------------
+for target in $("$HYMN_BUILT/regression/fuzz/replay" -l); do
+  ran="regression/fuzz/replay fuzz/corpus $target"
+  test_that "kept files of the fuzzer: $target" \
+    env HYMN_SRCDIR="$top" TMPDIR=. "$HYMN_BUILT/regression/fuzz/replay" \
+    "$here/fuzz/corpus" "$target"
+done
 finish

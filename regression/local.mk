@@ -4,6 +4,18 @@ noinst_PROGRAMS = regression/weights-diff
 regression_weights_diff_SOURCES = regression/weights-diff.c
 regression_weights_diff_LDADD = src/libhymn.a $(HYMN_LIBS)
 
+# Readers of files under a fuzzer: regression/fuzz.sh builds the first with
+# clang, badinput.sh runs the second.
+hymn_fuzz_sources = regression/fuzz/fuzz.h regression/fuzz/targets.c \
+  regression/fuzz/targets_file.c regression/fuzz/targets_text.c
+EXTRA_PROGRAMS += regression/fuzz/fuzz
+regression_fuzz_fuzz_SOURCES = regression/fuzz/driver.c $(hymn_fuzz_sources)
+regression_fuzz_fuzz_LDFLAGS = -fsanitize=fuzzer
+regression_fuzz_fuzz_LDADD = src/libhymn.a $(HYMN_LIBS)
+noinst_PROGRAMS += regression/fuzz/replay
+regression_fuzz_replay_SOURCES = regression/fuzz/replay.c $(hymn_fuzz_sources)
+regression_fuzz_replay_LDADD = src/libhymn.a $(HYMN_LIBS)
+
 EXTRA_DIST += \
   regression/README \
   regression/badinput.sh \
@@ -28,6 +40,12 @@ EXTRA_DIST += \
   regression/decks/text.nml \
   regression/decks/tune.nml \
   regression/faults.sh \
+  regression/fuzz.sh \
+  regression/fuzz/corpus \
+  regression/fuzz/deck.dict \
+  regression/fuzz/records.dict \
+  regression/fuzz/safetensors.dict \
+  regression/fuzz/tokenizer.dict \
   regression/fixtures/README \
   regression/fixtures/books.jsonl \
   regression/fixtures/play.txt \
