@@ -21,6 +21,7 @@ hy_input_kind_of(const char *path)
   } kinds[] = {{".txt", HY_INPUT_TXT, 1},
                {".jsonl", HY_INPUT_JSONL, 1},
                {".json", HY_INPUT_JSON, 1},
+               {".parquet", HY_INPUT_PARQUET, 0},
                {".idx", HY_INPUT_IDS, 0}};
 
   for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++)
@@ -32,10 +33,27 @@ hy_input_kind_of(const char *path)
 
 /* ---- measuring ---- */
 
+int64_t
+hy_input_bytes(const char *path)
+{
+  struct stat st;
+
+  return stat(path, &st) == 0 ? (int64_t)st.st_size : 0;
+}
+
+int64_t
+hy_input_share(int64_t n, int64_t bytes, int64_t shard_bytes)
+{
+  int64_t share = n;
+
+  if (bytes > shard_bytes)
+    share = (int64_t)((double)n * (double)shard_bytes / (double)bytes);
+  return share > 1 ? share : 1;
+}
+
 static int
 measure_text(hy_input *in, int64_t shard_bytes)
 {
-  struct stat st;
   int64_t least;
   int err = hy_text_size(in->path, &in->total);
 
@@ -43,7 +61,7 @@ measure_text(hy_input *in, int64_t shard_bytes)
     err = hy_sha256_file(in->path, in->sha);
   if (err)
     return err;
-  in->bytes = stat(in->path, &st) == 0 ? (int64_t)st.st_size : in->total;
+  in->bytes = hy_input_bytes(in->path);
   in->step = in->total;
   if (hy_input_kind_of(in->path) == HY_INPUT_JSONL) {
     least = hy_stream_ending(in->path)
@@ -60,8 +78,16 @@ hy_input_measure(hy_input *in, const char *path, int64_t shard_bytes)
   int err;
 
   *in = (hy_input){.path = hy_strdup(path)};
-  err = hy_input_kind_of(path) == HY_INPUT_IDS ? hy_ids_measure(in, shard_bytes)
-                                               : measure_text(in, shard_bytes);
+  switch (hy_input_kind_of(path)) {
+  case HY_INPUT_PARQUET:
+    err = hy_groups_measure(in, shard_bytes);
+    break;
+  case HY_INPUT_IDS:
+    err = hy_ids_measure(in, shard_bytes);
+    break;
+  default:
+    err = measure_text(in, shard_bytes);
+  }
   if (!err && in->total == 0)
     err = hy_fail(HY_EDATA, "%s: is empty; remove it from the inputs", path);
   if (!err)
@@ -88,6 +114,7 @@ struct hy_records {
   hy_buf text;       /* .txt; a line that was repaired */
   hy_elements *list; /* .json */
   hy_ids_file *ids;  /* .idx */
+  hy_groups *rows;   /* .parquet */
   json_t *json;      /* the latest record */
 };
 
@@ -105,6 +132,8 @@ hy_records_open(hy_records **out, const hy_input *in, int64_t shard)
     err = hy_lines_open(&r->lines, r->path, r->from);
   if (r->kind == HY_INPUT_JSON)
     err = hy_elements_open(&r->list, r->path);
+  if (r->kind == HY_INPUT_PARQUET)
+    err = hy_groups_open(&r->rows, r->path, r->from, r->to);
   if (r->kind == HY_INPUT_IDS)
     err = hy_ids_open(&r->ids, r->path, r->from, r->to);
   if (err) {
@@ -123,6 +152,7 @@ hy_records_close(hy_records *r)
   hy_lines_close(r->lines);
   hy_elements_close(r->list);
   hy_ids_close(r->ids);
+  hy_groups_close(r->rows);
   json_decref(r->json);
   free(r->text.data);
   free(r->path);
@@ -224,6 +254,10 @@ hy_records_next(hy_records *r, hy_record *rec, int *more)
   case HY_INPUT_JSON:
     err = hy_elements_next(r->list, rec, &r->json, more);
     break;
+  case HY_INPUT_PARQUET:
+    err = hy_groups_next(r->rows, rec, &r->json, more);
+    r->at = hy_groups_begun(r->rows) - 1;
+    break;
   case HY_INPUT_IDS:
     err = hy_ids_next(r->ids, &r->json, more);
     r->at = r->from + r->n;
@@ -254,7 +288,7 @@ line_of_nul(const hy_records *r)
 char *
 hy_records_where(const hy_records *r)
 {
-  int64_t line = 0;
+  int64_t line = 0, before = r->kind == HY_INPUT_IDS ? r->from : 0;
 
   if (r->kind == HY_INPUT_TXT)
     line = line_of_nul(r);
@@ -262,7 +296,9 @@ hy_records_where(const hy_records *r)
     line = hy_lines_number(r->path, r->at);
   if (line > 0)
     return hy_asprintf("%s:%lld", r->path, (long long)line);
-  return hy_asprintf("%s: record %lld", r->path, (long long)(r->from + r->n));
+  if (r->kind == HY_INPUT_PARQUET)
+    before = hy_groups_before(r->rows);
+  return hy_asprintf("%s: record %lld", r->path, (long long)(before + r->n));
 }
 
 double

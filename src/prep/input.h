@@ -10,8 +10,8 @@
  * the first three also compressed, .gz and .zst. A shard is a part of a file
  * that does not depend on the number of ranks: about shard_bytes of the lines
  * of a .jsonl file (of a compressed one, which is read from its start each
- * time, at most 16), a row group of Parquet, some documents of an .idx; else
- * the whole file. */
+ * time, at most 16), row groups of Parquet, documents of an .idx; else the
+ * whole file. */
 #ifndef HYMN_PREP_INPUT_H
 #define HYMN_PREP_INPUT_H
 

@@ -4,7 +4,6 @@
 
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 struct hy_ids_file {
   hy_indexed *x;
@@ -12,14 +11,6 @@ struct hy_ids_file {
   int32_t *id; /* of one document */
   int64_t cap;
 };
-
-static int64_t
-bytes_of(const char *path)
-{
-  struct stat st;
-
-  return stat(path, &st) == 0 ? (int64_t)st.st_size : 0;
-}
 
 int
 hy_ids_measure(hy_input *in, int64_t shard_bytes)
@@ -30,20 +21,14 @@ hy_ids_measure(hy_input *in, int64_t shard_bytes)
   int err = hy_indexed_open(&x, in->path);
 
   memcpy(bin + strlen(bin) - 3, "bin", 3); /* NAME.idx */
-  bytes = bytes_of(bin);
+  bytes = hy_input_bytes(bin);
   free(bin);
   if (err)
     return err;
   hy_indexed_hash(x, in->sha);
-  in->bytes = bytes_of(in->path) + bytes;
+  in->bytes = hy_input_bytes(in->path) + bytes;
   in->total = hy_indexed_n_docs(x);
-  /* documents that hold shard_bytes of ids when all are alike */
-  in->step =
-      bytes > shard_bytes
-          ? (int64_t)((double)in->total * (double)shard_bytes / (double)bytes)
-          : in->total;
-  if (in->step < 1)
-    in->step = 1;
+  in->step = hy_input_share(in->total, bytes, shard_bytes);
   hy_indexed_free(x);
   return HY_OK;
 }

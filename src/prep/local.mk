@@ -7,6 +7,7 @@ src_libhymn_a_SOURCES += \
   src/prep/doc.c src/prep/doc.h \
   src/prep/input.c src/prep/input.h src/prep/input_impl.h \
   src/prep/input_find.c src/prep/input_indexed.c src/prep/input_json.c \
+  src/prep/input_parquet.c \
   src/prep/lines.c src/prep/lines.h \
   src/prep/reader.c src/prep/reader.def src/prep/reader.h \
   src/prep/reader_impl.h src/prep/reader_chat.c src/prep/reader_packed.c \
@@ -17,7 +18,8 @@ hymn_unit_tests += src/prep/test_doc
 src_prep_test_doc_SOURCES = src/prep/test_doc.c src/prep/test_reader.h
 src_prep_test_doc_LDADD = $(HYMN_TEST_LIBS)
 hymn_unit_tests += src/prep/test_input
-src_prep_test_input_SOURCES = src/prep/test_input.c src/prep/test_files.h
+src_prep_test_input_SOURCES = src/prep/test_input.c src/prep/test_files.h \
+  src/prep/test_records.h
 src_prep_test_input_LDADD = $(HYMN_TEST_LIBS)
 hymn_unit_tests += src/prep/test_reader
 src_prep_test_reader_SOURCES = src/prep/test_reader.c src/prep/test_reader.h
@@ -29,6 +31,10 @@ src_prep_test_reader_bad_LDADD = $(HYMN_TEST_LIBS)
 hymn_unit_tests += src/prep/test_stream
 src_prep_test_stream_SOURCES = src/prep/test_stream.c src/prep/test_files.h
 src_prep_test_stream_LDADD = $(HYMN_TEST_LIBS)
+
+hymn_unit_tests += src/prep/test_tables
+src_prep_test_tables_SOURCES = src/prep/test_tables.c src/prep/test_records.h
+src_prep_test_tables_LDADD = $(HYMN_TEST_LIBS)
 
 EXTRA_DIST += \
   regression/fixtures/data/README \

@@ -1,5 +1,6 @@
 /* Readers: documents of records against ids and weights made by other
- * programs. With DATA=FOLDER whole data sets. */
+ * programs. With DATA=FOLDER whole data sets, with ORACLE=FOLDER packed rows.
+ */
 #include "base/file.h"
 
 #include <setjmp.h>
@@ -196,6 +197,63 @@ test_packed(void **state)
   result_clear(&got);
 }
 
+/* What the trainer is fed for each document of a row: all but the last token,
+ * the tokens after them, and which of these are learned. */
+static void
+same_fed(const json_t *want, const result *got)
+{
+  const json_t *token = json_object_get(want, "tokens");
+  const json_t *label = json_object_get(want, "labels");
+  const json_t *mask = json_object_get(want, "loss_mask");
+  size_t at = 0, i = 0;
+
+  for (int d = 0; d < got->n; d++, i++)
+    for (; i + 1 < got->end[d]; i++, at++) {
+      assert_int_equal(json_integer_value(json_array_get(token, at)),
+                       got->ids.id[i]);
+      assert_int_equal(json_integer_value(json_array_get(label, at)),
+                       got->ids.id[i + 1]);
+      assert_true((float)json_integer_value(json_array_get(mask, at)) ==
+                  got->weight.v[i + 1]);
+    }
+  assert_int_equal(at, json_array_size(token));
+}
+
+static void
+test_packed_whole(void **state)
+{
+  const char *dir = getenv("ORACLE");
+  char *path =
+      hy_asprintf("%s/data_formats/packed_sft.expected.json", dir ? dir : "");
+  json_t *o = json_load_file(path, 0, NULL);
+  hy_reader *r = reader("packed_sft");
+  result got = {0};
+  size_t i, k = 0;
+  const json_t *name;
+
+  (void)state;
+  json_array_foreach(json_object_get(o, "files"), i, name)
+  {
+    char *in = hy_asprintf("%s/data_formats/%s", dir, json_string_value(name));
+    hy_record rec;
+    file f;
+
+    for (open_file(&f, in); next_record(&f, &rec); k++) {
+      assert_null(read_record(r, &rec, &got));
+      same_fed(json_object_get(json_array_get(json_object_get(o, "rows"), k),
+                               "collated"),
+               &got);
+    }
+    close_file(&f);
+    free(in);
+  }
+  assert_int_equal(k, json_array_size(json_object_get(o, "rows")));
+  result_clear(&got);
+  hy_reader_free(r);
+  json_decref(o);
+  free(path);
+}
+
 static int
 learned(const char *spec, const char *text)
 {
@@ -264,8 +322,9 @@ main(void)
 {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_expected), cmocka_unit_test(test_whole),
-      cmocka_unit_test(test_packed),   cmocka_unit_test(test_loss),
-      cmocka_unit_test(test_note),     cmocka_unit_test(test_strings)};
+      cmocka_unit_test(test_packed),   cmocka_unit_test(test_packed_whole),
+      cmocka_unit_test(test_loss),     cmocka_unit_test(test_note),
+      cmocka_unit_test(test_strings)};
 
   open_tokenizer();
   return close_tokenizer(cmocka_run_group_tests(tests, NULL, NULL));
