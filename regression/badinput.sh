@@ -328,6 +328,29 @@ echo '{"ids":[5,512]}' >large.jsonl
 bad 4 'large.jsonl:1.*512' "$here/decks/generate.nml" \
   model.from="$cases/hybrid" generate.input=large.jsonl generate.output=new/x
 bad 2 'model.from' "$here/decks/generate.nml" generate.prompt=x
+chat() { # CODE TEXT LINE [OVERRIDES]: a line of messages
+  code=$1 want=$2
+  echo "$3" >chat.jsonl
+  shift 3
+  bad "$code" "$want" "$here/decks/generate.nml" model.from="$cases/hybrid" \
+    generate.tokenizer="$tokens" generate.input=chat.jsonl "$@" \
+    generate.output=new/x
+}
+say='{"messages":[{"role":"user","content":"x"}]}'
+chat 4 'chat.jsonl:1.*neither' '{"message":[]}'
+chat 4 'chat.jsonl:1.*no messages' '{"messages":[]}'
+chat 4 'chat.jsonl:1.*unknown role' '{"messages":[{"role":"x","content":"x"}]}'
+chat 4 'chat.jsonl:1.*duplicate' '{"text":"x","text":"y"}'
+chat 4 'chat.jsonl:1.*assistant' \
+  '{"messages":[{"role":"user","content":"x"},{"role":"assistant","content":"y"}]}'
+chat 4 'no form for tools' \
+  '{"messages":[{"role":"user","content":"x"}],"tools":[{"name":"f"}]}' \
+  generate.template=plain
+chat 2 'template.*nemotron3' "$say" generate.template=nemotron
+chat 2 'eot_id.*lacks' "$say" generate.template=llama3
+mkdir bare
+cp "$tokens/tokenizer.json" bare
+chat 3 'bare.*generate.template' "$say" generate.tokenizer=bare
 
 # --- compare ---------------------------------------------------------------------
 bad 3 'no_such' "$top/input/compare.nml" compare.case=no_such

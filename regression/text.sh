@@ -141,4 +141,26 @@ generate 2 got model.from=train generate.tokenizer="$tokens" \
   generate.input=two.jsonl
 test_that 'text and ids come out, a line for a line' \
   [ "$(grep -c '"text".*"ids"\|"ids".*"text"' got)" = 2 ]
+
+# messages are the text that the template makes of them
+printf '%s\n' '{"messages":[{"role":"user","content":"Who is there?"}]}' \
+  '{"messages":[{"role":"user","content":"Hm."}],"tools":[{"name":"f"}]}' >m.jsonl
+head -n 1 m.jsonl >one.jsonl
+printf '%s%s\n' '{"text":"<|im_start|>system\n<|im_end|>\n<|im_start|>user\n' \
+  'Who is there?<|im_end|>\n<|im_start|>assistant\n<think></think>"}' >t.jsonl
+chat() {
+  generate "$1" "$2" model.from=train generate.tokenizer="$tokens" \
+    generate.input="$3" generate.max_new=12 generate.thinking=off
+}
+chat 1 want t.jsonl
+chat 1 got one.jsonl
+test_that 'messages are continued as their text is' cmp want got
+chat 2 got m.jsonl
+test_that '... on 2 ranks' eval 'head -n 1 got | cmp want -'
+generate 1 got model.from=train generate.tokenizer="$tokens" \
+  generate.input=one.jsonl generate.template=plain generate.max_new=12
+printf '{"text":"User: Who is there?\\n\\nAssistant:"}\n' >t.jsonl
+generate 1 want model.from=train generate.tokenizer="$tokens" \
+  generate.input=t.jsonl generate.max_new=12
+test_that '... and by another template' cmp want got
 finish

@@ -22,6 +22,7 @@ typedef struct {
   int n_threads;
   hy_model model;
   hy_tok *tok; /* NULL: prompts and answers are ids */
+  char *tok_path;
   int32_t eos; /* -1: none */
   hy_prompts prompt;
   hy_ids *answer; /* (n prompts); mine are filled */
@@ -32,17 +33,16 @@ static int
 open_tokenizer(generation *g)
 {
   const hy_deck *d = g->d;
-  char *path = d->generate.tokenizer[0]
-                   ? hy_strdup(d->generate.tokenizer)
-                   : hy_path_join(d->model.from, "tokenizer.json");
   int err = HY_OK;
 
+  g->tok_path = d->generate.tokenizer[0]
+                    ? hy_strdup(d->generate.tokenizer)
+                    : hy_path_join(d->model.from, "tokenizer.json");
   g->eos = -1;
-  if (d->generate.tokenizer[0] || hy_path_exists(path))
-    err = hy_tok_open(&g->tok, path);
+  if (d->generate.tokenizer[0] || hy_path_exists(g->tok_path))
+    err = hy_tok_open(&g->tok, g->tok_path);
   if (g->tok && d->generate.stop_eos)
     g->eos = hy_tok_eos(g->tok);
-  free(path);
   return err;
 }
 
@@ -79,7 +79,7 @@ choose(generation *g, batch_state *b, const hy_sampler *s)
 
     forbid(g, z);
     id = hy_sample(s, (uint64_t)b->prompt[i] << 32 | out->n, z, vocab, b->work);
-    if (id == g->eos)
+    if (id == g->eos || (d->stop_eos && id == g->prompt.stop[b->prompt[i]]))
       continue;
     hy_ids_add(out, id);
     if ((int64_t)out->n == d->max_new)
@@ -246,7 +246,7 @@ set_up(generation *g)
     err = hy_agree(world, open_tokenizer(g));
   if (!err)
     err = hy_agree(world, hy_prompts_read(&g->prompt, &d->generate, g->tok,
-                                          d->model.vocab));
+                                          g->tok_path, d->model.vocab));
   if (!err)
     err = hy_agree(world, hy_model_new(&g->model, &d->model, g->grid, 0));
   if (!err)
@@ -282,6 +282,7 @@ generate_run(hy_deck *deck, const hy_grid *grid)
   free(all.data);
   hy_prompts_free(&g.prompt);
   hy_tok_free(g.tok);
+  free(g.tok_path);
   hy_model_free(&g.model);
   return err;
 }
