@@ -248,6 +248,33 @@ head -c 20000 text.h5 >short.h5
 bad 3 'short.h5' "$text" data.train=short.h5 job.dir=new/run
 flip text.h5 flip.h5 $(($(offset_of text.h5 /tokens) + 501))
 bad_on 1 4 'flip.h5' --inspect flip.h5
+
+# --- indexed data ---------------------------------------------------------------
+pair=$here/fixtures/indexed/megatron_u16
+cp "$pair.idx" cut.idx && head -c 6000 "$pair.bin" >cut.bin
+cp "$pair.idx" alone.idx
+head -c 500 "$pair.idx" >short.idx && cp "$pair.bin" short.bin
+echo '{"format": "hymn lineage"' >note.lineage.json
+cp "$pair.idx" note.idx && cp "$pair.bin" note.bin
+for f in magic version dtype truncated; do
+  bad_on 1 "$([ $f = dtype ] && echo 4 || echo 3)" "bad_$f.idx" \
+    --inspect "$here/fixtures/indexed/bad_$f.idx"
+done
+bad 2 'data.seq_len' "$text" data.train="$pair" job.dir=new/run
+bad 3 'cut.bin.*truncated' "$text" data.train=cut data.seq_len=64 \
+  job.dir=new/run
+bad 3 'alone.bin' "$text" data.train=alone.idx data.seq_len=64 job.dir=new/run
+bad 3 'short.idx.*truncated' "$text" data.train=short.bin data.seq_len=64 \
+  job.dir=new/run
+bad 4 'note.lineage.json' "$text" data.train=note data.seq_len=64 \
+  job.dir=new/run
+bad 4 'data.split' "$text" data.train="$pair" data.seq_len=64 \
+  data.valid="$pair" data.split=1,0,0 job.dir=new/run
+may_leave='run/history.csv\|run/resolved.nml'
+bad 4 'has id [0-9]*, .*512' "$text" data.train="$pair" data.seq_len=64 \
+  model.vocab=512 job.dir=new/run
+may_leave='^$'
+
 bad 3 'file' "$deck" job.dir=file/run
 may_leave='run/history.csv\|run/resolved.nml\|run/diverged/'
 bad 6 'step [1-9]' "$deck" optim.lr=1000 optim.clip=0 optim.warmup=0 \

@@ -75,10 +75,6 @@ run 1 --inspect "$fixture/indexed/megatron_u16"
 test_that '--inspect of indexed data' grep -q '^tokens  *6708' out
 verified '--verify of indexed data' '^verified  indexed data' \
   "$fixture/indexed/megatron_u16.bin"
-for f in magic version dtype truncated; do
-  refused "indexed data, bad $f" $([ $f = dtype ] && echo 4 || echo 3) \
-    "bad_$f.idx" --inspect "$fixture/indexed/bad_$f.idx"
-done
 need 1 "$here/decks/text.nml" data.train="$fixture/indexed/megatron_u16" \
   data.seq_len=64 job.dir=one optim.n_steps=4 ckpt.save_every=4
 need 2 "$here/decks/text.nml" data.train="$fixture/indexed/megatron_u16.idx" \
