@@ -15,28 +15,25 @@ src_libhymn_a_SOURCES += \
   src/prep/stream.c src/prep/stream.h
 
 hymn_unit_tests += src/prep/test_doc
-src_prep_test_doc_SOURCES = src/prep/test_doc.c src/prep/test_fixture.h \
-  src/prep/test_reader.h
+src_prep_test_doc_SOURCES = src/prep/test_doc.c src/prep/test_reader.h
 src_prep_test_doc_LDADD = $(HYMN_TEST_LIBS)
 hymn_unit_tests += src/prep/test_input
 src_prep_test_input_SOURCES = src/prep/test_input.c src/prep/test_files.h \
   src/prep/test_records.h
 src_prep_test_input_LDADD = $(HYMN_TEST_LIBS)
 hymn_unit_tests += src/prep/test_reader
-src_prep_test_reader_SOURCES = src/prep/test_reader.c src/prep/test_fixture.h \
-  src/prep/test_reader.h
+src_prep_test_reader_SOURCES = src/prep/test_reader.c src/prep/test_reader.h
 src_prep_test_reader_LDADD = $(HYMN_TEST_LIBS)
 hymn_unit_tests += src/prep/test_reader_bad
 src_prep_test_reader_bad_SOURCES = src/prep/test_reader_bad.c \
-  src/prep/test_fixture.h src/prep/test_reader.h
+  src/prep/test_reader.h
 src_prep_test_reader_bad_LDADD = $(HYMN_TEST_LIBS)
 hymn_unit_tests += src/prep/test_stream
 src_prep_test_stream_SOURCES = src/prep/test_stream.c src/prep/test_files.h
 src_prep_test_stream_LDADD = $(HYMN_TEST_LIBS)
 
 hymn_unit_tests += src/prep/test_tables
-src_prep_test_tables_SOURCES = src/prep/test_tables.c src/prep/test_fixture.h \
-  src/prep/test_records.h
+src_prep_test_tables_SOURCES = src/prep/test_tables.c src/prep/test_records.h
 src_prep_test_tables_LDADD = $(HYMN_TEST_LIBS)
 
 EXTRA_DIST += \
