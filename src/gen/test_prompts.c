@@ -164,6 +164,8 @@ test_refused(void **state)
   REFUSED("{\"messages\":{}}", HY_EDATA, "not a list");
   strcpy(t.deck.generate.template, "llama3");
   REFUSED(say, HY_EDECK, "<|eot_id|>");
+  t.deck.generate.reasoning_budget = 9;
+  REFUSED(say, HY_EDECK, "can name no budget");
   strcpy(t.deck.generate.template, "llama4");
   REFUSED(say, HY_EDECK, "there are: nemotron3");
   tear_down(&t);
