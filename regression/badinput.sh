@@ -212,24 +212,22 @@ prepare 3 'no_such.txt' prepare.input=no_such.txt
 printf '{"text":"a"}\n{"text":"b"\n{"text":"c"}\n' >broken.jsonl
 prepare 4 'broken.jsonl:2' prepare.input=broken.jsonl
 printf '{"text":"a"}\n{"txt":"b"}\n' >field.jsonl
-prepare 4 'field.jsonl:2.*text' prepare.input=field.jsonl
+prepare 4 'field.jsonl:2.*field' prepare.input=field.jsonl
 printf '{"ids":[1,2]}\n{"ids":[1,4096]}\n' >large.jsonl
 prepare 4 'large.jsonl:2.*vocabulary' prepare.input=large.jsonl
 printf 'no gzip' >plain.txt.gz
 prepare 3 'plain.txt.gz.*gzip' prepare.input=plain.txt.gz
 gzip -c "$here/fixtures/play.txt" | head -c 3000 >cut.txt.gz
 prepare 3 'cut.txt.gz.*truncated' prepare.input=cut.txt.gz
-prepare 2 'play.pdf' prepare.input=play.pdf
+: >play.pdf
+prepare 3 'play.pdf' prepare.input=play.pdf
 : >file
 prepare 3 'file: .*directory' prepare.input="$here/fixtures/play.txt" \
   prepare.output=file/x.h5
 bad 4 'broken.jsonl:2' "$top/input/tokenize.nml" tokenize.tokenizer="$tokens" \
   tokenize.input=broken.jsonl tokenize.output=new/x
 
-# offset_of FILE DATASET: where its bytes are. flip FILE COPY BYTE: one bit.
-offset_of() {
-  h5dump -p -H -d "$2" "$1" | sed -n 's/.*OFFSET *\([0-9]*\).*/\1/p'
-}
+# flip FILE COPY BYTE: one bit.
 flip() {
   cp "$1" "$2"
   old=$(od -An -t u1 -j "$3" -N 1 "$1")

@@ -72,6 +72,11 @@ test_that() {
   if "$@"; then ok "$name"; else not_ok "$name" "failed: $*"; fi
 }
 
+# offset_of FILE DATASET: where the bytes of a dataset of an HDF5 file are.
+offset_of() {
+  h5dump -p -H -d "$2" "$1" | sed -n 's/.*OFFSET *\([0-9]*\).*/\1/p'
+}
+
 # The reference cases of this checkout, unpacked: $cases.
 cases=$HYMN_BUILT/regression/cases
 unpack_cases() {

@@ -56,7 +56,7 @@ refused '--inspect of two files' 1 'usage' --inspect train text.h5
 
 # what was changed afterwards
 cp text.h5 other.h5
-flip other.h5 $(($(wc -c <other.h5) - 100))
+flip other.h5 $(($(offset_of other.h5 /tokens) + 100))
 refused 'a changed packed file' 4 'other.h5' --inspect --verify other.h5
 mkdir torn && cp train/step_0000002.h5 torn/
 flip torn/step_0000002.h5 $(($(wc -c <torn/step_0000002.h5) - 6000))

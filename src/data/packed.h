@@ -9,10 +9,10 @@
  *
  * and attributes of the root that hold neither dates nor hosts nor folders:
  * format, version, packing, seq_len, vocab, eos, seed; tokenizer and template
- * (hashes); keys, sources, dropped, lineage (JSON); content_hash, which covers
- * all of these and the datasets; code, the program that wrote it.
- * All datasets are contiguous, so a reader maps the file and never calls HDF5
- * in the step loop. The target of a position is the next token of the same
+ * (hashes); keys, sources, dropped, notes, lineage (JSON); content_hash, which
+ * covers all of these and the datasets; code, the program that wrote it. All
+ * datasets are contiguous, so a reader maps the file and never calls HDF5 in
+ * the step loop. The target of a position is the next token of the same
  * document, also when that token lies beyond the end of the row. */
 #ifndef HYMN_DATA_PACKED_H
 #define HYMN_DATA_PACKED_H
@@ -92,6 +92,7 @@ typedef struct {
   const char *keys;      /* JSON object: keys that the content depends on */
   const char *sources;   /* JSON list of the input files */
   const char *dropped;   /* JSON object: reason -> count */
+  const char *notes;     /* likewise about what stays */
   const char *lineage;   /* JSON list as in base/lineage.h */
 } hy_packed_head;
 

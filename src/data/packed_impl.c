@@ -28,14 +28,14 @@ hy_packed_type(int col)
   }
 
 const hy_packed_attr hy_packed_attrs[] = {
-    TEXT("format", format),   NUMBER("version", version),
-    TEXT("packing", packing), NUMBER("seq_len", seq_len),
-    NUMBER("vocab", vocab),   NUMBER("eos", eos),
-    NUMBER("seed", seed),     TEXT("tokenizer", tokenizer),
-    TEXT("template", chat),   TEXT("keys", keys),
-    TEXT("sources", sources), TEXT("dropped", dropped),
-    TEXT("lineage", lineage), TEXT("content_hash", hash),
-    TEXT("code", code),
+    TEXT("format", format),     NUMBER("version", version),
+    TEXT("packing", packing),   NUMBER("seq_len", seq_len),
+    NUMBER("vocab", vocab),     NUMBER("eos", eos),
+    NUMBER("seed", seed),       TEXT("tokenizer", tokenizer),
+    TEXT("template", chat),     TEXT("keys", keys),
+    TEXT("sources", sources),   TEXT("dropped", dropped),
+    TEXT("notes", notes),       TEXT("lineage", lineage),
+    TEXT("content_hash", hash), TEXT("code", code),
 };
 const int hy_packed_n_attrs =
     (int)(sizeof hy_packed_attrs / sizeof hy_packed_attrs[0]);

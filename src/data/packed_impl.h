@@ -29,7 +29,7 @@ hid_t hy_packed_type(int col);
 
 /* The attributes of the root as a struct; text is owned by it. */
 typedef struct {
-  char *format, *packing, *tokenizer, *chat, *keys, *sources, *dropped;
+  char *format, *packing, *tokenizer, *chat, *keys, *sources, *dropped, *notes;
   char *lineage, *hash, *code;
   int64_t version, seq_len, vocab, eos, seed;
 } hy_packed_info;

@@ -126,12 +126,25 @@ print_members(FILE *out, json_t *o)
   fprintf(out, "\n");
 }
 
+/* Counts by phrase. */
+static void
+print_counts(FILE *out, const char *what, const char *text)
+{
+  json_t *o = json_loads(text, 0, NULL), *n;
+  const char *phrase;
+
+  json_object_foreach(o, phrase, n)
+  {
+    fprintf(out, "%-16s %s: %lld\n", what, phrase,
+            (long long)json_integer_value(n));
+  }
+  json_decref(o);
+}
+
 static void
 print_sources(const hy_packed *p, FILE *out)
 {
-  json_t *list = json_loads(p->info.sources, 0, NULL), *s, *n;
-  json_t *drop = json_loads(p->info.dropped, 0, NULL);
-  const char *reason;
+  json_t *list = json_loads(p->info.sources, 0, NULL), *s;
   size_t i;
 
   json_array_foreach(list, i, s)
@@ -139,13 +152,9 @@ print_sources(const hy_packed *p, FILE *out)
     fprintf(out, "source          ");
     print_members(out, s);
   }
-  json_object_foreach(drop, reason, n)
-  {
-    fprintf(out, "dropped          %s: %lld\n", reason,
-            (long long)json_integer_value(n));
-  }
   json_decref(list);
-  json_decref(drop);
+  print_counts(out, "dropped", p->info.dropped);
+  print_counts(out, "noted", p->info.notes);
 }
 
 /* What the tokens were made with. */

@@ -155,6 +155,7 @@ fill_info(hy_packed_info *info, const hy_packed_head *h)
                            .keys = text_or(h->keys, "{}"),
                            .sources = text_or(h->sources, "[]"),
                            .dropped = text_or(h->dropped, "{}"),
+                           .notes = text_or(h->notes, "{}"),
                            .lineage = text_or(h->lineage, "[]"),
                            .hash = text_or(no_hash, ""),
                            .code = text_or(hy_version(), ""),

@@ -1,9 +1,8 @@
-/* Damaged packed files are refused by name; --inspect; prepare on bad input;
- * n-gram losses against naive sums; the writer that takes pieces. */
+/* Damaged packed files are refused by name; --inspect; n-gram losses against
+ * naive sums; the writer that takes pieces. */
 #include "base/err.h"
 #include "base/file.h"
 #include "data/ngram.h"
-#include "prep/prepare.h"
 #include "data/test_pack.h"
 
 #include <hdf5.h>
@@ -338,85 +337,13 @@ test_ngram(void **state)
   MPI_Barrier(world.mpi);
 }
 
-/* ---- prepare ---- */
-
-static void
-prepares(const char *name, const char *text, size_t n, int code,
-         const char *word)
-{
-  char *in = scratch(name), *list[1] = {in}, *file;
-  const char *src = getenv("HYMN_SRCDIR");
-  hy_deck_prepare d = {.input = {1, list}, .seq_len = 8, .field = "text"};
-  FILE *out = tmpfile();
-
-  if (world.rank == 0)
-    assert_int_equal(hy_file_write(in, text, n), HY_OK);
-  MPI_Barrier(world.mpi);
-  snprintf(d.output, sizeof d.output, "%s", path);
-  snprintf(d.tokenizer, sizeof d.tokenizer, "%s/regression/fixtures/tokenizer",
-           src ? src : ".");
-  unlink(path);
-  hy_err_clear();
-  assert_int_equal(hy_prepare(&d, 1, &world, out), code);
-  if (!strstr(hy_err_text(), word))
-    fail_msg("no '%s' in: %s", word, hy_err_text());
-  MPI_Barrier(world.mpi);
-  assert_int_equal(hy_path_exists(path), code == HY_OK);
-  file = hy_asprintf("%s.tmp", path);
-  assert_int_equal(hy_path_exists(file), 0);
-  free(file);
-  fclose(out);
-  MPI_Barrier(world.mpi);
-  if (world.rank == 0)
-    unlink(in);
-  free(in);
-}
-
-#define PREPARES(name, text, code, word)                                       \
-  prepares(name, text, sizeof text - 1, code, word)
-
-static void
-test_prepare(void **state)
-{
-  hy_packed *p;
-  int32_t last;
-
-  (void)state;
-  PREPARES("t.jsonl",
-           "{\"text\":\"a b\xff\"}\n\n{\"text\":\"\"}\n{\"ids\":[5,6]}\r\n"
-           "{\"ids\":[7,11]}",
-           HY_OK, "");
-  assert_int_equal(hy_packed_open(&p, path, &world), HY_OK);
-  assert_int_equal(hy_packed_n_docs(p), 3);
-  assert_int_equal(hy_packed_doc_start(p, 2) - hy_packed_doc_start(p, 1), 3);
-  assert_int_equal(hy_packed_doc_start(p, 3) - hy_packed_doc_start(p, 2), 2);
-  hy_packed_tokens(p, hy_packed_n_tokens(p) - 1, 1, &last);
-  assert_int_equal(last, 11);
-  hy_packed_free(p);
-  PREPARES("t.txt", "one\ntwo\n", HY_OK, "");
-  assert_int_equal(hy_packed_open(&p, path, &world), HY_OK);
-  assert_int_equal(hy_packed_n_docs(p), 1);
-  hy_packed_free(p);
-  PREPARES("t.jsonl", "{\"text\":\"a\"}\n{\"text\":\n", HY_EDATA, "t.jsonl:2");
-  PREPARES("t.jsonl", "{\"txt\":\"a\"}\n", HY_EDATA, "prepare.field");
-  PREPARES("t.jsonl", "{\"text\":7}\n", HY_EDATA, "t.jsonl:1");
-  PREPARES("t.jsonl", "\n{\"ids\":[4096]}\n", HY_EDATA, "t.jsonl:2");
-  PREPARES("t.jsonl", "{\"ids\":[1.5]}\n", HY_EDATA, "integer");
-  PREPARES("t.jsonl", "{\"text\":\"\\ud800\"}\n", HY_EDATA, "t.jsonl:1");
-  PREPARES("t.jsonl", "{\"text\":\"\"}\n", HY_EDATA, "empty");
-  PREPARES("t.jsonl", "", HY_EDATA, "empty");
-  PREPARES("t.jsonl.gz", "\x1f\x8b\x08\x00\x00", HY_EFILE, "t.jsonl.gz");
-  PREPARES("t.csv", "a,b\n", HY_EDECK, "t.csv");
-}
-
 int
 main(int argc, char **argv)
 {
   const struct CMUnitTest tests[] = {
       cmocka_unit_test(test_damage),       cmocka_unit_test(test_token),
       cmocka_unit_test(test_stream),       cmocka_unit_test(test_long_attr),
-      cmocka_unit_test(test_stream_fails), cmocka_unit_test(test_ngram),
-      cmocka_unit_test(test_prepare)};
+      cmocka_unit_test(test_stream_fails), cmocka_unit_test(test_ngram)};
   int bad;
 
   MPI_Init(&argc, &argv);

@@ -242,3 +242,21 @@ hy_deck_print(const hy_deck *d, hy_buf *out, int all)
   hy_deck_free(def);
   free(def);
 }
+
+void
+hy_deck_each(const hy_deck *d, const char *group, hy_deck_fn *fn, void *arg)
+{
+  hy_buf value = {0};
+
+  for (int i = 0; i < hy_key_n; i++) {
+    const hy_key *k = &hy_key_row[i];
+
+    if (strcmp(k->group, group))
+      continue;
+    value.len = 0;
+    hy_buf_add(&value, "", 0);
+    hy_key_print(d, k, &value);
+    fn(arg, k->key, value.data);
+  }
+  free(value.data);
+}

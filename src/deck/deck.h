@@ -111,6 +111,11 @@ const char *hy_mix_wrong(const hy_mix *m);
  *  \param all  also the keys that have their default */
 void hy_deck_print(const hy_deck *d, hy_buf *out, int all);
 
+/** Called with each key of a group and its value as namelist text. */
+typedef void hy_deck_fn(void *arg, const char *key, const char *value);
+void hy_deck_each(const hy_deck *d, const char *group, hy_deck_fn *fn,
+                  void *arg);
+
 /** hymn --keys [group]; HY_EUSAGE for an unknown group. */
 int hy_deck_keys(FILE *out, const char *group);
 

@@ -5,7 +5,7 @@
 static int
 prepare_run(hy_deck *deck, const hy_grid *grid)
 {
-  return hy_prepare(&deck->prepare, deck->job.seed, &grid->world, stdout);
+  return hy_prepare(deck, &grid->world, stdout);
 }
 
 const hy_job hy_job_prepare = {.name = "prepare",

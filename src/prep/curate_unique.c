@@ -166,11 +166,37 @@ by_key(const void *a, const void *b)
   return (x->doc > y->doc) - (x->doc < y->doc);
 }
 
+/* Equal keys together: by their upper bits into places of a few entries, then
+ * each place by itself. */
+static void
+sort_list(work *w)
+{
+  int64_t n = w->n_list, *at;
+  int bits = 0;
+  entry *to;
+
+  while (bits < 16 && (int64_t)64 << bits < n)
+    bits++;
+  at = hy_calloc(((size_t)1 << bits) + 1, sizeof *at);
+  to = hy_malloc((size_t)n * sizeof *to);
+  for (int64_t i = 0; i < n; i++)
+    at[(w->list[i].key >> 32 >> (32 - bits)) + 1]++;
+  for (int64_t k = 0; k < (int64_t)1 << bits; k++)
+    at[k + 1] += at[k];
+  for (int64_t i = 0; i < n; i++)
+    to[at[w->list[i].key >> 32 >> (32 - bits)]++] = w->list[i];
+  for (int64_t k = 0, from = 0; k < (int64_t)1 << bits; from = at[k++])
+    qsort(to + from, (size_t)(at[k] - from), sizeof *to, by_key);
+  free(at);
+  free(w->list);
+  w->list = to;
+  w->cap_list = n;
+}
+
 static void
 compare_all(work *w)
 {
-  if (w->n_list > 0)
-    qsort(w->list, (size_t)w->n_list, sizeof *w->list, by_key);
+  sort_list(w);
   for (int64_t i = 0, j; i < w->n_list && !w->signs.err; i = j) {
     for (j = i + 1; j < w->n_list && w->list[j].key == w->list[i].key;)
       j++;
@@ -193,6 +219,22 @@ has_values(const work *w, const char *sign)
   return i < n;
 }
 
+/* n is a multiple of 4. */
+static uint64_t
+key_of(const char *bytes, size_t n)
+{
+  uint64_t h = n;
+
+  for (size_t i = 0; i < n; i += 4) {
+    uint32_t word;
+
+    memcpy(&word, bytes + i, 4);
+    h = (h ^ word) * 0x9e3779b97f4a7c15u;
+    h ^= h >> 32;
+  }
+  return h;
+}
+
 static int64_t
 keys_of(const work *w, const char *sign, int64_t doc, entry *out)
 {
@@ -201,8 +243,7 @@ keys_of(const work *w, const char *sign, int64_t doc, entry *out)
   if (w->mark[doc] != STAYS || (w->p->mark == NEAR && !has_values(w, sign)))
     return 0;
   for (int k = 0; k < w->p->n_keys; k++) {
-    uint64_t key =
-        hy_hash_bytes(sign + w->p->at + (size_t)k * w->p->n, w->p->n);
+    uint64_t key = key_of(sign + w->p->at + (size_t)k * w->p->n, w->p->n);
 
     key = hy_hash_mix(key + (uint64_t)k);
     if ((int64_t)(key % (uint64_t)w->n_parts) == w->part)

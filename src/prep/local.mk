@@ -1,6 +1,17 @@
 # src/prep: from files of text to packed data
 src_libhymn_a_SOURCES += \
-  src/prep/prepare.c src/prep/prepare.h
+  src/prep/part.c src/prep/part.h \
+  src/prep/prepare.c src/prep/prepare.h src/prep/prepare_impl.h \
+  src/prep/prepare_head.c src/prep/prepare_report.c \
+  src/prep/prepare_setup.c src/prep/prepare_shards.c \
+  src/prep/prepare_units.c src/prep/prepare_window.c \
+  src/prep/prepare_write.c \
+  src/prep/tally.c src/prep/tally.h
+
+hymn_unit_tests += src/prep/test_prepare_mpi
+src_prep_test_prepare_mpi_SOURCES = src/prep/test_prepare_mpi.c \
+  src/prep/test_prepare.h
+src_prep_test_prepare_mpi_LDADD = $(HYMN_TEST_LIBS)
 
 # --- inputs and readers -------------------------------------------------------
 src_libhymn_a_SOURCES += \
@@ -15,25 +26,28 @@ src_libhymn_a_SOURCES += \
   src/prep/stream.c src/prep/stream.h
 
 hymn_unit_tests += src/prep/test_doc
-src_prep_test_doc_SOURCES = src/prep/test_doc.c src/prep/test_reader.h
+src_prep_test_doc_SOURCES = src/prep/test_doc.c src/prep/test_fixture.h \
+  src/prep/test_reader.h
 src_prep_test_doc_LDADD = $(HYMN_TEST_LIBS)
 hymn_unit_tests += src/prep/test_input
 src_prep_test_input_SOURCES = src/prep/test_input.c src/prep/test_files.h \
   src/prep/test_records.h
 src_prep_test_input_LDADD = $(HYMN_TEST_LIBS)
 hymn_unit_tests += src/prep/test_reader
-src_prep_test_reader_SOURCES = src/prep/test_reader.c src/prep/test_reader.h
+src_prep_test_reader_SOURCES = src/prep/test_reader.c src/prep/test_fixture.h \
+  src/prep/test_reader.h
 src_prep_test_reader_LDADD = $(HYMN_TEST_LIBS)
 hymn_unit_tests += src/prep/test_reader_bad
 src_prep_test_reader_bad_SOURCES = src/prep/test_reader_bad.c \
-  src/prep/test_reader.h
+  src/prep/test_fixture.h src/prep/test_reader.h
 src_prep_test_reader_bad_LDADD = $(HYMN_TEST_LIBS)
 hymn_unit_tests += src/prep/test_stream
 src_prep_test_stream_SOURCES = src/prep/test_stream.c src/prep/test_files.h
 src_prep_test_stream_LDADD = $(HYMN_TEST_LIBS)
 
 hymn_unit_tests += src/prep/test_tables
-src_prep_test_tables_SOURCES = src/prep/test_tables.c src/prep/test_records.h
+src_prep_test_tables_SOURCES = src/prep/test_tables.c src/prep/test_fixture.h \
+  src/prep/test_records.h
 src_prep_test_tables_LDADD = $(HYMN_TEST_LIBS)
 
 EXTRA_DIST += \

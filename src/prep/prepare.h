@@ -1,4 +1,4 @@
-/* prepare.h: text files to one packed file. */
+/* prepare.h: files of text and conversations to packed data. */
 #ifndef HYMN_PREP_PREPARE_H
 #define HYMN_PREP_PREPARE_H
 
@@ -7,19 +7,18 @@
 
 #include <stdio.h>
 
-/** Tokenize the documents of d->input and pack them into d->output.
+/** Tokenize the documents of prepare.input and pack them into prepare.output,
+ *  by the groups &prepare and &curate and job.seed.
  *
- *  A .txt file is one document, a line of .jsonl another: its text field, or
- *  `ids` used as they are; both also with .gz. Ranks take blocks of about
- *  equal bytes in file order, so the result does not depend on their number.
- *  The end token follows each document (ids that already end with it get no
- *  second one).
- *  \param seed    stored with the file
- *  \param report  what was read, dropped and written; rank 0 prints
+ *  Ranks take shards of the input and leave them, tokenized and with a receipt,
+ *  in OUTPUT.parts: a run that was ended goes on where it was. What comes out
+ *  depends neither on the number of ranks nor on how often that happened, nor
+ *  on where shards are cut. Memory does not grow with the input, but for some
+ *  bytes a shard, those of curation, and the largest document.
+ *  \param report  what was read, left out and written; rank 0 prints
  *  Collective over comm. \return 0, HY_EDECK (keys), HY_EFILE, HY_EDATA
- *  (naming file and line), HY_ERES; the same on every rank; on error no file
- *  is left. */
-int hy_prepare(const hy_deck_prepare *d, int64_t seed, const hy_comm *comm,
-               FILE *report);
+ *  (naming file and line), HY_ERES; the same on every rank; on error the
+ *  outputs are as they were. */
+int hy_prepare(const hy_deck *deck, const hy_comm *comm, FILE *report);
 
 #endif

@@ -4,6 +4,7 @@
 
 #include "base/err.h"
 #include "prep/reader.h"
+#include "test_fixture.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -11,16 +12,6 @@
 
 static hy_tok *tok;
 static int32_t eos;
-
-static char *
-fixture(const char *name)
-{
-  const char *top = getenv("HYMN_SRCDIR");
-
-  if (!top)
-    top = getenv("srcdir");
-  return hy_asprintf("%s/regression/fixtures/%s", top ? top : ".", name);
-}
 
 /* Keys for "NAME" or "NAME+what is changed". */
 static inline hy_reader_keys

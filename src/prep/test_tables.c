@@ -9,17 +9,8 @@
 
 #include <cmocka.h>
 
+#include "test_fixture.h"
 #include "test_records.h"
-
-static char *
-fixture(const char *name)
-{
-  const char *top = getenv("HYMN_SRCDIR");
-
-  if (!top)
-    top = getenv("srcdir");
-  return hy_asprintf("%s/regression/fixtures/%s", top ? top : ".", name);
-}
 
 /* Records of a file in shards of any size; the most shards there are. */
 static int64_t
