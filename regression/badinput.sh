@@ -385,10 +385,12 @@ sed -i 's/"kind": "[a-z]*"/"kind": "policy_loss"/' c/case.json
 bad 4 "policy_loss" "$top/input/compare.nml" compare.case=c
 
 # --- what a fuzzer made up (fuzz.sh) -------------------------------------------------
+replay() {
+  ran="regression/fuzz/replay fuzz/corpus $1"
+  HYMN_SRCDIR=$top TMPDIR=. "$HYMN_BUILT/regression/fuzz/replay" \
+    "$here/fuzz/corpus" "$1" >out 2>err
+}
 for target in $("$HYMN_BUILT/regression/fuzz/replay" -l); do
-  ran="regression/fuzz/replay fuzz/corpus $target"
-  test_that "kept files of the fuzzer: $target" \
-    env HYMN_SRCDIR="$top" TMPDIR=. "$HYMN_BUILT/regression/fuzz/replay" \
-    "$here/fuzz/corpus" "$target"
+  test_that "kept files of the fuzzer: $target" replay "$target"
 done
 finish
