@@ -7,6 +7,7 @@ regression_weights_diff_LDADD = src/libhymn.a $(HYMN_LIBS)
 # Readers of files under a fuzzer: regression/fuzz.sh builds the first with
 # clang, badinput.sh runs the second.
 hymn_fuzz_sources = regression/fuzz/fuzz.h regression/fuzz/targets.c \
+  regression/fuzz/targets_json.c \
   regression/fuzz/targets_file.c regression/fuzz/targets_text.c
 EXTRA_PROGRAMS += regression/fuzz/fuzz
 regression_fuzz_fuzz_SOURCES = regression/fuzz/driver.c $(hymn_fuzz_sources)
@@ -42,6 +43,7 @@ EXTRA_DIST += \
   regression/faults.sh \
   regression/fuzz.sh \
   regression/fuzz/corpus \
+  regression/fuzz/blend.dict \
   regression/fuzz/deck.dict \
   regression/fuzz/records.dict \
   regression/fuzz/safetensors.dict \

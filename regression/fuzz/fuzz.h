@@ -32,6 +32,8 @@ void hy_fuzz_records(const uint8_t *data, size_t n);
 void hy_fuzz_tokenizer(const uint8_t *data, size_t n);
 void hy_fuzz_indexed(const uint8_t *data, size_t n);
 void hy_fuzz_parquet(const uint8_t *data, size_t n);
+void hy_fuzz_blend(const uint8_t *data, size_t n);
+void hy_fuzz_config(const uint8_t *data, size_t n);
 void hy_fuzz_safetensors(const uint8_t *data, size_t n);
 
 #endif

@@ -15,6 +15,8 @@ const hy_fuzz_target hy_fuzz_targets[] = {
     {"tokenizer", hy_fuzz_tokenizer},
     {"indexed", hy_fuzz_indexed},
     {"parquet", hy_fuzz_parquet},
+    {"blend", hy_fuzz_blend},
+    {"config", hy_fuzz_config},
     {"safetensors", hy_fuzz_safetensors},
     {NULL, NULL},
 };

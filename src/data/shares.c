@@ -47,15 +47,19 @@ in_decimals(node *v, const double *weight, int n, int d)
 static int
 scale(node *v, const double *weight, int n)
 {
-  double sum = 0;
+  double sum = 0, most = 0;
+  int e;
 
   for (int d = 0; d <= 15; d++)
     if (n <= 1024 && in_decimals(v, weight, n, d))
       return 1;
   for (int i = 0; i < n; i++)
-    sum += weight[i] * 0x1p-32; /* cannot overflow */
+    most = weight[i] > most ? weight[i] : most;
+  frexp(most, &e); /* so scaled, the sum lies between 1/2 and n */
+  for (int i = 0; i < n; i++)
+    sum += ldexp(weight[i], -e);
   for (int i = 0; i < n; i++) {
-    v[i].share = llrint(weight[i] * 0x1p-32 / sum * 0x1p60);
+    v[i].share = llrint(ldexp(weight[i], -e) / sum * 0x1p60);
     if (weight[i] > 0 && v[i].share == 0)
       return 0;
   }

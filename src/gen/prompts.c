@@ -43,31 +43,6 @@ add_text(const reading *r, hy_ids *out, const char *where, const char *text,
   return hy_tok_encode(r->tok, text, n, 0, out, NULL);
 }
 
-/* The template of the key, else that of the tokenizer's folder. */
-static int
-find_chat(reading *r)
-{
-  const char *name = r->d->template, *end;
-  int err = HY_OK;
-
-  if (!name[0])
-    err = hy_chat_of_folder(&r->chat, r->path);
-  else if (!(r->chat = hy_chat_named(name)))
-    err = hy_fail(HY_EDECK,
-                  "generate.template: there is no template '%s'; there are: %s",
-                  name, hy_chat_names());
-  if (err || !r->tok)
-    return err;
-  end = hy_chat_end(r->chat);
-  r->stop = end[0] ? hy_tok_find(r->tok, end) : -1;
-  if (end[0] && r->stop < 0)
-    err = hy_fail(HY_EDECK,
-                  "generate.template: %s ends turns with %s, which %s lacks; "
-                  "choose another template or tokenizer",
-                  hy_chat_name(r->chat), end, r->path);
-  return err;
-}
-
 static hy_chat_options
 options_of(const hy_deck_generate *d)
 {
@@ -80,6 +55,34 @@ options_of(const hy_deck_generate *d)
   o.budget = d->reasoning_budget;
   o.low_effort = d->low_effort;
   return o;
+}
+
+/* The template of the key, else that of the tokenizer's folder. */
+static int
+find_chat(reading *r)
+{
+  const char *name = r->d->template, *end;
+  hy_chat_options o = options_of(r->d);
+  int err = HY_OK;
+
+  if (!name[0])
+    err = hy_chat_of_folder(&r->chat, r->path);
+  else if (!(r->chat = hy_chat_named(name)))
+    err = hy_fail(HY_EDECK,
+                  "generate.template: there is no template '%s'; there are: %s",
+                  name, hy_chat_names());
+  if (!err)
+    err = hy_chat_can(r->chat, &o);
+  if (err || !r->tok)
+    return err;
+  end = hy_chat_end(r->chat);
+  r->stop = end[0] ? hy_tok_find(r->tok, end) : -1;
+  if (end[0] && r->stop < 0)
+    err = hy_fail(HY_EDECK,
+                  "generate.template: %s ends turns with %s, which %s lacks; "
+                  "choose another template or tokenizer",
+                  hy_chat_name(r->chat), end, r->path);
+  return err;
 }
 
 static int

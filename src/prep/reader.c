@@ -39,6 +39,8 @@ hy_reader_new(hy_reader **out, const hy_reader_keys *keys)
     return hy_fail(
         HY_EDECK, "prepare.template: reader '%s' needs a chat template; set it",
         row->name);
+  if (keys->chat && hy_chat_can(keys->chat, &keys->options))
+    return HY_EDECK;
   r = hy_calloc(1, sizeof *r);
   r->keys = *keys;
   r->row = row;

@@ -156,6 +156,12 @@ test_keys(void **state)
   hy_err_clear();
   assert_int_equal(hy_reader_new(&r, &k), HY_EDECK);
   assert_non_null(strstr(hy_err_text(), "prepare.template"));
+  k = keys_for("chat", name);
+  k.chat = hy_chat_named("plain");
+  k.options.budget = 9;
+  hy_err_clear();
+  assert_int_equal(hy_reader_new(&r, &k), HY_EDECK);
+  assert_non_null(strstr(hy_err_text(), "can name no budget"));
   r = reader("chat");
   assert_int_equal(hy_reader_record(r, &rec, &why, take, NULL), HY_OK);
   assert_string_equal(why, "plain text, where this reader takes records");

@@ -189,12 +189,31 @@ hy_chat_arguments(const json_t *call)
 
 /* An option that the template has no words for. */
 static const char *
-unmet(const hy_chat_run *r)
+unmet_option(const hy_chat *c, const hy_chat_options *o)
 {
-  if (r->o->budget >= 0 && !r->c->budget)
+  if (o->budget >= 0 && !c->budget)
     return "the template can name no budget of thought";
-  if (r->o->low_effort && !r->c->effort)
+  if (o->low_effort && !c->effort)
     return "the template can ask for no low effort";
+  return NULL;
+}
+
+int
+hy_chat_can(const hy_chat *c, const hy_chat_options *o)
+{
+  const char *why = unmet_option(c, o);
+
+  return why ? hy_fail(HY_EDECK,
+                       "chat template %s: %s; take another template or leave "
+                       "the key out",
+                       c->name, why)
+             : HY_OK;
+}
+
+/* Tools where the template has none. */
+static const char *
+unmet_tools(const hy_chat_run *r)
+{
   if (r->c->tools)
     return NULL;
   if (r->tools)
@@ -227,7 +246,9 @@ hy_chat_render(hy_chat_text *t, const hy_chat *c, const json_t *messages,
   while (r.last_user >= 0 &&
          !hy_chat_is(json_array_get(messages, (size_t)r.last_user), "user"))
     r.last_user--;
-  *why = unmet(&r);
+  *why = unmet_option(c, o);
+  if (!*why)
+    *why = unmet_tools(&r);
   if (*why)
     return HY_EDATA;
   c->write(&r);

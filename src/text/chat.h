@@ -51,6 +51,11 @@ const char *hy_chat_end(const hy_chat *c);
  *  file remembers. */
 const char *hy_chat_hash(const hy_chat *c);
 
+/** Can the template say what the options ask for? hy_chat_render refuses every
+ *  conversation if not.
+ *  \return 0, HY_EDECK (the text names template and option). */
+int hy_chat_can(const hy_chat *c, const hy_chat_options *o);
+
 /** The template that a tokenizer's folder (or tokenizer.json in it) asks for:
  *  chat_template.jinja, else chat_template of tokenizer_config.json.
  *  Not collective. \return 0, HY_EFILE (no template there, or none of hymn's
