@@ -56,6 +56,7 @@ EXTRA_DIST += \
   regression/layouts.sh \
   regression/lib.sh \
   regression/lineage.sh \
+  regression/prepare.sh \
   regression/list \
   regression/matrix.sh \
   regression/mpi-run \

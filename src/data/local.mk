@@ -31,6 +31,7 @@ src_data_test_rows_mpi_SOURCES = src/data/test_rows_mpi.c
 src_data_test_rows_mpi_LDADD = $(HYMN_TEST_LIBS)
 EXTRA_DIST += \
   regression/fixtures/indexed/README \
+  regression/fixtures/indexed/docs.jsonl \
   regression/fixtures/indexed/bad_dtype.idx \
   regression/fixtures/indexed/bad_magic.idx \
   regression/fixtures/indexed/bad_truncated.idx \
