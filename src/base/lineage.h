@@ -4,9 +4,10 @@
  * input by the hash of its content, with its own inputs inside; neither paths
  * nor dates. Kinds and their hashes:
  *
- *   input          SHA-256 of a file that was read as it is
+ *   raw file       SHA-256 of a file that was read as it is
  *   tokenizer      SHA-256 of tokenizer.json
  *   chat template  SHA-256 of its text
+ *   curation       of the keys and evaluation files of &curate
  *   indexed data   hy_indexed_hash
  *   packed data    content_hash of the file
  *   blend          of its sources, which are inside

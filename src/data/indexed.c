@@ -30,6 +30,19 @@ typedef struct {
   size_t bytes;
 } mapped;
 
+enum { STEP = 1 << 20 }; /* entries, words read before their pages go */
+
+/* Bytes from .. to-1 were read once and need not stay in memory. */
+static void
+let_go(const mapped *m, size_t from, size_t to)
+{
+  size_t page = (size_t)sysconf(_SC_PAGESIZE);
+
+  from = from / page * page;
+  if (to > from)
+    madvise((char *)(uintptr_t)m->map + from, to - from, MADV_DONTNEED);
+}
+
 struct hy_indexed {
   mapped idx, bin;
   int type;
@@ -239,6 +252,17 @@ lie(const hy_indexed *x, const char *what, int64_t i, const char *why)
                  what, (long long)i, why);
 }
 
+/* Lengths and offsets of sequences first .. end-1. */
+static void
+let_go_entries(const hy_indexed *x, int64_t first, int64_t end)
+{
+  size_t offsets = HY_IDX_HEAD + (size_t)x->n_seq * 4;
+
+  let_go(&x->idx, HY_IDX_HEAD + (size_t)first * 4,
+         HY_IDX_HEAD + (size_t)end * 4);
+  let_go(&x->idx, offsets + (size_t)first * 8, offsets + (size_t)end * 8);
+}
+
 static int
 check_sequences(hy_indexed *x)
 {
@@ -255,6 +279,8 @@ check_sequences(hy_indexed *x)
     if (n * size > bytes - at)
       return truncated(&x->bin, "its index promises more");
     at += n * size;
+    if (i % STEP == STEP - 1 || i + 1 == x->n_seq)
+      let_go_entries(x, i / STEP * STEP, i + 1);
   }
   if (at != bytes)
     return hy_fail(HY_EDATA,
@@ -412,9 +438,13 @@ sum_words(const mapped *m, const hy_comm *comm)
   uint64_t sum = 0;
   uint32_t last = 0;
 
-  if (to > from)
-    sum = hy_checksum((const uint32_t *)(const void *)m->map + from,
-                      (size_t)(to - from), (uint64_t)from);
+  for (int64_t i = from; i < to; i += STEP) {
+    int64_t k = to - i < STEP ? to - i : STEP;
+
+    sum += hy_checksum((const uint32_t *)(const void *)m->map + i, (size_t)k,
+                       (uint64_t)i);
+    let_go(m, (size_t)i * 4, (size_t)(i + k) * 4);
+  }
   if (m->bytes % 4 && comm->rank == 0) {
     memcpy(&last, m->map + 4 * n, m->bytes % 4);
     sum += hy_checksum(&last, 1, (uint64_t)n);

@@ -1,4 +1,5 @@
 #include "job/inspect.h"
+#include "job/inspect_file.h"
 #include "base/err.h"
 #include "base/file.h"
 #include "base/lineage.h"
@@ -110,6 +111,8 @@ static const struct {
     {"checkpoint", is_ckpt, print_ckpt, verify_ckpt},
     {"packed data", hy_packed_is, hy_packed_inspect, hy_packed_verify},
     {"indexed data", is_indexed, hy_indexed_inspect, hy_indexed_verify},
+    {"raw file", hy_inspect_parquet_is, hy_inspect_parquet, hy_inspect_bytes},
+    {"note", hy_inspect_note_is, hy_inspect_note, hy_inspect_bytes},
 };
 enum { N_KINDS = sizeof kinds / sizeof *kinds };
 
@@ -138,8 +141,9 @@ unknown(const char *path)
     return hy_fail(HY_EFILE, "%s: cannot read: %s", path, strerror(errno));
   fclose(f);
   return hy_fail(HY_EFILE,
-                 "%s: neither a checkpoint nor a packed data set of hymn nor "
-                 "indexed data; give one of these or a weight folder",
+                 "%s: neither a checkpoint nor a packed data set of hymn, nor "
+                 "indexed data, Parquet or a receipt; give one of these or a "
+                 "weight folder",
                  path);
 }
 

@@ -22,6 +22,7 @@ src_libhymn_a_SOURCES += \
   src/job/dry_time.c \
   src/job/health.c src/job/health.h \
   src/job/inspect.c src/job/inspect.h \
+  src/job/inspect_file.c src/job/inspect_file.h \
   src/job/jobs.c src/job/jobs.h \
   src/job/job.h
 EXTRA_DIST += src/job/jobs.def
