@@ -48,8 +48,12 @@ verified 'an export was made from both' '(checkpoint <- packed data)' \
   folder text.h5 train
 verified 'a run from an export carries all of it' \
   '(weight folder <- checkpoint <- packed data)' again folder text.h5
-refused 'a file that was not used' 4 'play.txt: is nothing that train' \
-  --inspect --verify train "$fixture/play.txt"
+verified 'and from the texts' '(checkpoint <- packed data <- input)' \
+  folder "$fixture/books.jsonl" "$fixture/play.txt"
+verified 'and with the tokenizer' \
+  '(checkpoint <- packed data <- tokenizer)' folder "$fixture/tokenizer"
+refused 'a file that was not used' 4 'README: is nothing that train' \
+  --inspect --verify train "$fixture/README"
 refused 'a later checkpoint was not used' 4 'again: is nothing that folder' \
   --inspect --verify folder again
 refused '--inspect of two files' 1 'usage' --inspect train text.h5
@@ -89,6 +93,14 @@ need 2 "$here/decks/text.nml" data.train="$fixture/indexed/megatron_u16.idx" \
 test_that 'training on indexed data, 1 and 2 ranks' \
   awk -f "$here/compare-csv.awk" -v tol='loss=1e-5 gnorm=1e-4' \
   one/history.csv two/history.csv
+need 2 "$here/decks/prepare.nml" prepare.output=mega prepare.format=megatron
+need 1 "$here/decks/text.nml" data.train=mega data.seq_len=64 job.dir=three \
+  optim.n_steps=1 ckpt.save_every=1
+verified 'indexed data carry their texts' '(indexed data <- input)' \
+  three mega "$fixture/play.txt"
+printf '\001' | dd of=mega.bin bs=1 seek=100 conv=notrunc 2>/dev/null
+refused 'indexed data that were changed' 4 'mega.lineage.json' \
+  --inspect --verify mega
 verified 'a checkpoint was made from indexed data' '(indexed data)' \
   two "$fixture/indexed/megatron_u16"
 refused 'ids beyond the vocabulary' 4 'megatron_i32' "$here/decks/text.nml" \
