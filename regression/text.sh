@@ -61,6 +61,46 @@ prepare 2 bad.h5 prepare.input=bad.txt
 test_that 'invalid UTF-8 in text is counted' \
   eval "'$hymn' --inspect bad.h5 | grep -q 'bad_utf8 3'"
 
+# --- packing and curation --------------------------------------------------------
+for how in first_fit_decreasing first_fit_shuffle best_fit; do
+  for n in 1 2; do
+    prepare $n $how.$n.h5 prepare.packing=$how prepare.over_long=split
+  done
+  test_that "$how on 1 and 2 ranks: the same file" cmp $how.1.h5 $how.2.h5
+done
+
+# one document for each reason to go, among three that stay
+words() { awk -v n="$1" -v w="$2" 'BEGIN { for (i = 1; i <= n; i++)
+  printf "%s%s%d", (i > 1 ? " " : ""), w, i }'; }
+doc() { printf '{"text":"%s"}\n' "$1"; }
+{
+  doc "$(words 60 a)"
+  doc "$(words 60 b)"
+  doc 'short'
+  doc "$(words 60 a)"
+  doc "$(words 59 b) changed"
+  doc 'a line\na line\na line\nmore lines, to be long enough for the filter'
+  doc "$(words 12 c) $(words 12 c) $(words 12 c) $(words 12 c)"
+  doc "To be asked: $(words 20 q | tr q Q), and no more."
+  doc "$(words 60 d)"
+} >curate.jsonl
+doc "$(words 20 q)" >eval.jsonl
+curate() {
+  prepare "$1" "curate.$1.h5" prepare.input=curate.jsonl curate.min_chars=30 \
+    curate.max_repeat_lines=0.3 curate.max_repeat_ngrams=0.3 \
+    curate.exact=.true. curate.near=.true. curate.decontaminate=eval.jsonl \
+    prepare.shard_bytes=500
+}
+for n in 1 2 4; do curate $n; done
+cp out report
+test_that 'three of nine documents stay' grep -q '^prepare: 3 documents' report
+for why in 'too short' 'repeated lines' 'repeated n-grams' contaminated \
+  'exact duplicate' 'near duplicate'; do
+  test_that "one goes: $why" grep -qx "prepare: dropped 1 ($why)" report
+done
+test_that 'curation on 1 and 2 ranks: the same file' cmp curate.1.h5 curate.2.h5
+test_that 'curation on 1 and 4 ranks: the same file' cmp curate.1.h5 curate.4.h5
+
 # --- generate: the greedy tokens of the decode case -----------------------------
 decode=$cases/decode/expected.safetensors
 # ints FILE NAME: an int64 tensor of a safetensors file.
