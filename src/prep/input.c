@@ -1,6 +1,7 @@
 #include "prep/input.h"
 #include "base/err.h"
 #include "prep/input_impl.h"
+#include "prep/json.h"
 #include "prep/lines.h"
 #include "text/utf8.h"
 
@@ -171,25 +172,9 @@ is_blank(const char *line, size_t n)
 const char *
 hy_input_parse(const char *text, size_t n, json_t **out)
 {
-  size_t flags = JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES | JSON_DECODE_ANY;
-  json_error_t e;
-  enum json_error_code code;
+  const char *why = hy_json_parse(text, n, out);
 
-  *out = json_loadb(text, n, flags, &e);
-  code = *out ? json_error_unknown : json_error_code(&e);
-  /* an integer beyond 64 bits, as a hash may be: only text and ids matter */
-  if (!*out && code == json_error_numeric_overflow) {
-    *out = json_loadb(text, n, flags | JSON_DECODE_INT_AS_REAL, &e);
-    code = *out ? json_error_unknown : json_error_code(&e);
-  }
-  if (*out)
-    return json_is_object(*out) ? NULL : "no JSON object";
-  return code == json_error_duplicate_key            ? "duplicated key"
-         : code == json_error_numeric_overflow       ? "number out of range"
-         : code == json_error_stack_overflow         ? "JSON too deeply nested"
-         : memchr(text, '\0', n)                     ? "NUL byte"
-         : code == json_error_premature_end_of_input ? "JSON that breaks off"
-                                                     : "broken JSON";
+  return why || json_is_object(*out) ? why : "no JSON object";
 }
 
 static int

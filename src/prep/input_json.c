@@ -1,5 +1,6 @@
 #include "prep/input_impl.h"
 #include "base/err.h"
+#include "prep/json.h"
 #include "prep/lines.h"
 #include "text/utf8.h"
 
@@ -26,12 +27,13 @@ skip_blanks(hy_elements *e)
 static int
 parse_object(hy_elements *e)
 {
+  const char *s = e->text.data + e->pos, *hint = "correct it";
+  size_t n = e->text.len - e->pos;
   json_error_t at;
-  const char *hint = "correct it";
 
-  e->tree = json_loadb(e->text.data + e->pos, e->text.len - e->pos,
-                       JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES, &at);
-  if (!e->tree) {
+  if (hy_json_parse(s, n, &e->tree)) {
+    /* once more, to be told where */
+    json_decref(json_loadb(s, n, JSON_ALLOW_NUL | JSON_REJECT_DUPLICATES, &at));
     if (json_error_code(&at) == json_error_end_of_input_expected)
       hint = "if it holds a record a line, name it .jsonl";
     return hy_fail(HY_EDATA, "%s:%d: broken JSON: %s; %s", e->path, at.line,

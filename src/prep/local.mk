@@ -19,6 +19,7 @@ src_libhymn_a_SOURCES += \
   src/prep/input.c src/prep/input.h src/prep/input_impl.h \
   src/prep/input_find.c src/prep/input_indexed.c src/prep/input_json.c \
   src/prep/input_parquet.c \
+  src/prep/json.c src/prep/json.h \
   src/prep/lines.c src/prep/lines.h \
   src/prep/reader.c src/prep/reader.def src/prep/reader.h \
   src/prep/reader_impl.h src/prep/reader_chat.c src/prep/reader_packed.c \
@@ -33,6 +34,9 @@ hymn_unit_tests += src/prep/test_input
 src_prep_test_input_SOURCES = src/prep/test_input.c src/prep/test_files.h \
   src/prep/test_records.h
 src_prep_test_input_LDADD = $(HYMN_TEST_LIBS)
+hymn_unit_tests += src/prep/test_json
+src_prep_test_json_SOURCES = src/prep/test_json.c src/prep/test_fixture.h
+src_prep_test_json_LDADD = $(HYMN_TEST_LIBS)
 hymn_unit_tests += src/prep/test_reader
 src_prep_test_reader_SOURCES = src/prep/test_reader.c src/prep/test_fixture.h \
   src/prep/test_reader.h

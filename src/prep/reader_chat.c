@@ -1,6 +1,7 @@
 /* reader_chat.c: records of conversations. */
 #include "prep/reader_impl.h"
 #include "base/err.h"
+#include "prep/json.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -172,11 +173,10 @@ hy_reader_list(const json_t *o, const char *key)
 {
   json_t *v = json_object_get(o, key), *list;
 
-  if (!json_is_string(v))
-    return json_incref(v);
-  list = json_loadb(json_string_value(v), json_string_length(v), JSON_ALLOW_NUL,
-                    NULL);
-  return list ? list : json_incref(v);
+  if (json_is_string(v) &&
+      !hy_json_parse(json_string_value(v), json_string_length(v), &list))
+    return list;
+  return json_incref(v);
 }
 
 int

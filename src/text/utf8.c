@@ -1,5 +1,7 @@
 #include "text/utf8.h"
 
+#include <string.h>
+
 size_t
 hy_utf8_next(const char *s, size_t n, int *ok)
 {
@@ -28,13 +30,30 @@ hy_utf8_next(const char *s, size_t n, int *ok)
   return need + 1;
 }
 
+/* Bytes of ASCII that s begins with, in whole words. */
+static size_t
+ascii_run(const char *s, size_t n)
+{
+  uint64_t w;
+  size_t i = 0;
+
+  for (; n - i >= sizeof w; i += sizeof w) {
+    memcpy(&w, s + i, sizeof w);
+    if (w & 0x8080808080808080u)
+      break;
+  }
+  return i;
+}
+
 int
 hy_utf8_ok(const char *s, size_t n)
 {
   int ok = 1;
 
-  for (size_t i = 0; i < n && ok;)
+  for (size_t i = ascii_run(s, n); i < n && ok;) {
     i += hy_utf8_next(s + i, n - i, &ok);
+    i += ascii_run(s + i, n - i);
+  }
   return ok;
 }
 
@@ -44,7 +63,8 @@ hy_utf8_repair(const char *s, size_t n, hy_buf *out)
   int64_t n_bad = 0;
   size_t good = 0; /* start of the run of characters not yet copied */
 
-  for (size_t i = 0, len; i < n; i += len) {
+  for (size_t i = ascii_run(s, n), len; i < n;
+       i += len + ascii_run(s + i + len, n - i - len)) {
     int ok;
 
     len = hy_utf8_next(s + i, n - i, &ok);
