@@ -29,6 +29,7 @@ void hy_fuzz_demand(int promise);
 
 void hy_fuzz_deck(const uint8_t *data, size_t n);
 void hy_fuzz_records(const uint8_t *data, size_t n);
+void hy_fuzz_prompts(const uint8_t *data, size_t n);
 void hy_fuzz_tokenizer(const uint8_t *data, size_t n);
 void hy_fuzz_indexed(const uint8_t *data, size_t n);
 void hy_fuzz_parquet(const uint8_t *data, size_t n);

@@ -12,6 +12,7 @@
 const hy_fuzz_target hy_fuzz_targets[] = {
     {"deck", hy_fuzz_deck},
     {"records", hy_fuzz_records},
+    {"prompts", hy_fuzz_prompts},
     {"tokenizer", hy_fuzz_tokenizer},
     {"indexed", hy_fuzz_indexed},
     {"parquet", hy_fuzz_parquet},

@@ -1,8 +1,9 @@
-/* targets_text.c: decks, records and their readers, tokenizers. */
+/* targets_text.c: decks, records and their readers, prompts, tokenizers. */
 #include "fuzz.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "deck/deck.h"
+#include "gen/prompts.h"
 #include "prep/reader.h"
 #include "text/utf8.h"
 
@@ -157,6 +158,35 @@ hy_fuzz_records(const uint8_t *data, size_t n)
   free(name);
   free(chat);
   free(kind);
+}
+
+/* A letter chooses the template, the rest is generate.input. */
+void
+hy_fuzz_prompts(const uint8_t *data, size_t n)
+{
+  char *path, *chat;
+  hy_prompts p = {0};
+  hy_deck d;
+  int64_t i;
+  size_t k;
+  int err;
+
+  if (n < 1)
+    return;
+  path = hy_fuzz_put("a.jsonl", data + 1, n - 1);
+  chat = word_of(hy_chat_names(), data[0] - 'a');
+  hy_deck_init(&d);
+  hy_fuzz_demand(!hy_deck_fill(&d, "generate.template", chat, "fuzz"));
+  hy_fuzz_demand(!hy_deck_fill(&d, "generate.input", path, "fuzz"));
+  err = hy_prompts_read(&p, &d.generate, tokenizer(), path, 4096);
+  hy_fuzz_judge(err);
+  for (i = 0; !err && i < p.n; i++)
+    for (k = 0; k < p.id[i].n; k++)
+      hy_fuzz_demand(p.id[i].id[k] >= 0 && p.id[i].id[k] < 4096);
+  hy_prompts_free(&p);
+  hy_deck_free(&d);
+  hy_fuzz_drop(path);
+  free(chat);
 }
 
 /* ---- tokenizer.json ---- */
