@@ -224,6 +224,12 @@ prepare 3 'play.pdf' prepare.input=play.pdf
 : >file
 prepare 3 'file: .*directory' prepare.input="$here/fixtures/play.txt" \
   prepare.output=file/x.h5
+prepare 2 'curate.near_threshold=0' curate.near=.true. curate.near_threshold=0
+prepare 2 'curate.near_bands' curate.near=.true. curate.near_threshold=0.5
+prepare 2 'curate.min_chars' curate.min_chars=9 curate.max_chars=8
+prepare 3 'no_such.jsonl' curate.decontaminate=no_such.jsonl
+prepare 4 'broken.jsonl:2' curate.decontaminate=broken.jsonl
+prepare 4 'field.jsonl.*8 words' curate.decontaminate=field.jsonl
 bad 4 'broken.jsonl:2' "$top/input/tokenize.nml" tokenize.tokenizer="$tokens" \
   tokenize.input=broken.jsonl tokenize.output=new/x
 
