@@ -67,18 +67,25 @@ flip torn/step_0000002.h5 $(($(wc -c <torn/step_0000002.h5) - 6000))
 refused 'a changed checkpoint' 4 'damaged' --inspect --verify torn
 cp -r folder changed
 flip changed/model.safetensors $(($(wc -c <changed/model.safetensors) - 100))
-refused 'a changed weight folder' 4 'changed/lineage.json' \
+refused 'a changed weight folder' 4 'changed/hymn_lineage.json' \
   --inspect --verify changed
-refused 'a run from a changed folder' 4 'changed/lineage.json' \
+refused 'a run from a changed folder' 4 'changed/hymn_lineage.json' \
   "$here/decks/text.nml" data.train=text.h5 job.dir=no model.from=changed
-rm changed/lineage.json
+rm changed/hymn_lineage.json
 verified 'a weight folder without a note' 'not known' changed
 
 run 1 --inspect "$fixture/parquet/nested.parquet"
 test_that '--inspect of Parquet' grep -q '^column  *messages' out
-verified '--verify of Parquet' '^verified  raw file' \
+verified '--verify of Parquet' '^verified  input' \
   "$fixture/parquet/nested.parquet"
-run 1 --inspect folder/lineage.json
+need 1 "$here/decks/prepare.nml" prepare.output=kept.h5 \
+  prepare.keep_parts=.true.
+verified '--verify of a receipt' '^verified  note' kept.h5.parts/00000000.json
+printf '\001' | dd of=kept.h5.parts/00000000.tok bs=1 seek=9 conv=notrunc \
+  2>/dev/null
+refused 'a receipt of other files' 4 'files of its shard' \
+  --inspect --verify kept.h5.parts/00000000.json
+run 1 --inspect folder/hymn_lineage.json
 test_that '--inspect of a note' grep -q '<- packed data' out
 
 # indexed data as they are

@@ -4,7 +4,7 @@
  * input by the hash of its content, with its own inputs inside; neither paths
  * nor dates. Kinds and their hashes:
  *
- *   raw file       SHA-256 of a file that was read as it is
+ *   input          SHA-256 of a file that was read as it is
  *   tokenizer      SHA-256 of tokenizer.json
  *   chat template  SHA-256 of its text
  *   curation       of the keys and evaluation files of &curate
@@ -14,7 +14,7 @@
  *   checkpoint, weight folder   hash of names, shapes and values of the model
  *
  * Packed files and checkpoints have the list inside. Beside formats of others
- * lies a note: lineage.json in a weight folder, NAME.lineage.json for NAME.idx.
+ * lies a note: hymn_lineage.json in a weight folder, NAME.lineage.json for NAME.idx.
  */
 #ifndef HYMN_BASE_LINEAGE_H
 #define HYMN_BASE_LINEAGE_H

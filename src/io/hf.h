@@ -69,7 +69,7 @@ typedef struct {
 int hy_hf_export(const hy_params *p, const char *dir, const hy_hf_options *opt,
                  const hy_grid *grid, int64_t *n_tensor);
 
-#define HY_HF_LINEAGE "lineage.json" /* the note in a weight folder */
+#define HY_HF_LINEAGE "hymn_lineage.json" /* the note in a weight folder */
 
 /** Hash of names, shapes and values (as fp32) of the model in a weight folder:
  *  that of hy_ckpt_content once it is loaded. Reads all tensors. Not

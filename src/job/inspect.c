@@ -111,8 +111,8 @@ static const struct {
     {"checkpoint", is_ckpt, print_ckpt, verify_ckpt},
     {"packed data", hy_packed_is, hy_packed_inspect, hy_packed_verify},
     {"indexed data", is_indexed, hy_indexed_inspect, hy_indexed_verify},
-    {"raw file", hy_inspect_parquet_is, hy_inspect_parquet, hy_inspect_bytes},
-    {"note", hy_inspect_note_is, hy_inspect_note, hy_inspect_bytes},
+    {"input", hy_inspect_parquet_is, hy_inspect_parquet, hy_inspect_bytes},
+    {"note", hy_inspect_note_is, hy_inspect_note, hy_inspect_note_verify},
 };
 enum { N_KINDS = sizeof kinds / sizeof *kinds };
 

@@ -1,7 +1,9 @@
 #include "job/inspect_file.h"
 #include "base/err.h"
+#include "base/file.h"
 #include "base/lineage.h"
 #include "data/parquet.h"
+#include "prep/part.h"
 
 #include <jansson.h>
 #include <stdlib.h>
@@ -106,15 +108,50 @@ hy_inspect_note(const char *path, FILE *out)
   return HY_OK;
 }
 
+/* DIR/NNNNNNNN.json says what the files beside it have to be. */
+static int
+verify_receipt(const char *path, const json_t *o)
+{
+  const char *of = json_string_value(json_object_get(o, "made_of"));
+  const char *slash = strrchr(path, '/');
+  hy_part_facts f = {0};
+  char *dir, *end;
+  int64_t shard;
+  int good;
+
+  if (!of)
+    return HY_OK;
+  dir = hy_path_dir(path);
+  shard = strtoll(slash ? slash + 1 : path, &end, 10);
+  good = !strcmp(end, ".json") && hy_receipt_read(dir, shard, of, &f);
+  if (good)
+    hy_part_facts_free(&f);
+  free(dir);
+  return good ? HY_OK
+              : hy_fail(HY_EDATA,
+                        "%s: it or the files of its shard are not as they were "
+                        "written; prepare them again",
+                        path);
+}
+
 int
-hy_inspect_bytes(const char *path, char content[HY_SHA_HEX], hy_buf *lineage)
+hy_inspect_note_verify(const char *path, char content[HY_SHA_HEX],
+                       hy_buf *lineage)
 {
   json_t *o = load(path);
   char *list = json_dumps(json_object_get(o, "lineage"), JSON_COMPACT);
+  int err = verify_receipt(path, o);
 
   if (list)
     hy_buf_add(lineage, list, strlen(list));
   free(list);
   json_decref(o);
+  return err ? err : hy_sha256_file(path, content);
+}
+
+int
+hy_inspect_bytes(const char *path, char content[HY_SHA_HEX], hy_buf *lineage)
+{
+  (void)lineage;
   return hy_sha256_file(path, content);
 }

@@ -18,8 +18,13 @@ int hy_inspect_parquet(const char *path, FILE *out);
 int hy_inspect_note_is(const char *path);
 int hy_inspect_note(const char *path, FILE *out);
 
-/** Identity of a file: its SHA-256, and the list in it that is its lineage, if
- *  it is JSON. Not collective. \return 0, HY_EFILE. */
+/** Hash a note, and the files of the shard of which it is the receipt; its
+ *  lineage is what it says. Not collective. \return 0, HY_EFILE, HY_EDATA. */
+int hy_inspect_note_verify(const char *path, char content[HY_SHA_HEX],
+                           hy_buf *lineage);
+
+/** Identity of a file without lineage: its SHA-256. Not collective. \return 0,
+ *  HY_EFILE. */
 int hy_inspect_bytes(const char *path, char content[HY_SHA_HEX],
                      hy_buf *lineage);
 
