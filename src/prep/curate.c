@@ -75,6 +75,7 @@ hy_curate_new(hy_curate **out, const hy_deck_curate *d, const hy_comm *comm)
   *out = NULL;
   c->d = *d;
   c->most_entries = 1 << 23;
+  c->n_cached = (1 << 22) / ((int64_t)hy_curate_sign_bytes(c) + 1) + 16;
   hy_sha256_init(&sha);
   hash_keys(c, &sha);
   if (!err)

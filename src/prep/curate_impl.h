@@ -61,6 +61,7 @@ struct hy_curate {
   uint32_t *seed;                 /* of the MinHash functions */
   char hash[HY_SHA_HEX];
   int64_t most_entries; /* of a rank in one pass over the signatures */
+  int64_t n_cached;     /* signatures in memory while they are compared */
 };
 
 /** Room for the n-grams of c->words. */
@@ -111,8 +112,8 @@ typedef struct {
 
 /** Check the sizes of the files from, from + step, ... Not collective, like
  *  the others here. To be closed after a failure, too. */
-int hy_signs_open(hy_signs *g, const hy_curate_shard *shard, int64_t n,
-                  size_t bytes, int64_t from, int64_t step);
+int hy_signs_open(hy_signs *g, const hy_curate *c, const hy_curate_shard *shard,
+                  int64_t n, int64_t from, int64_t step);
 void hy_signs_close(hy_signs *g);
 /** Signatures of n documents of shard s. */
 void hy_signs_read(hy_signs *g, int64_t s, int64_t doc, int64_t n, char *to);

@@ -10,8 +10,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { BYTES_CACHED = 1 << 22 };
-
 static int
 check_size(const hy_signs *g, int64_t s)
 {
@@ -31,15 +29,16 @@ check_size(const hy_signs *g, int64_t s)
 }
 
 int
-hy_signs_open(hy_signs *g, const hy_curate_shard *shard, int64_t n,
-              size_t bytes, int64_t from, int64_t step)
+hy_signs_open(hy_signs *g, const hy_curate *c, const hy_curate_shard *shard,
+              int64_t n, int64_t from, int64_t step)
 {
+  size_t bytes = hy_curate_sign_bytes(c);
   int err = HY_OK;
 
   *g = (hy_signs){.shard = shard, .n_shards = n, .bytes = bytes};
   for (int i = 0; i < HY_SIGNS_OPEN; i++)
     g->fd[i] = -1;
-  g->n_cached = BYTES_CACHED / (int64_t)bytes + 16;
+  g->n_cached = c->n_cached;
   g->cache = hy_malloc((size_t)g->n_cached * bytes);
   g->cached = hy_malloc((size_t)g->n_cached * sizeof *g->cached);
   for (int64_t i = 0; i < g->n_cached; i++)

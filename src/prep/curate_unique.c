@@ -452,8 +452,7 @@ hy_curate_unique(hy_curate *c, const hy_curate_shard *shard, int64_t n,
                  int64_t count[3], const hy_comm *comm)
 {
   work w = {.c = c, .comm = comm, .shard = shard};
-  int err = hy_signs_open(&w.signs, shard, n, hy_curate_sign_bytes(c),
-                          comm->rank, comm->size);
+  int err = hy_signs_open(&w.signs, c, shard, n, comm->rank, comm->size);
 
   memset(count, 0, 3 * sizeof *count);
   err = hy_agree(comm, err);

@@ -1,9 +1,10 @@
 # src/text: UTF-8, tokenizers, chat templates
 src_libhymn_a_SOURCES += \
   src/text/tok.h src/text/tok_json.h \
-  src/text/tok_added.c src/text/tok_bpe.c src/text/tok_load.c \
-  src/text/tok_nfc.c src/text/tok_parts.c src/text/tok_post.c \
-  src/text/tok_split.c \
+  src/text/tok_added.c src/text/tok_bpe.c src/text/tok_cache.c \
+  src/text/tok_load.c src/text/tok_nfc.c src/text/tok_parts.c \
+  src/text/tok_post.c src/text/tok_scan.c src/text/tok_split.c \
+  src/text/tok_table.c \
   src/text/tokenizer.c src/text/tokenizer.h \
   src/text/utf8.c src/text/utf8.h
 
@@ -11,9 +12,19 @@ hymn_unit_tests += src/text/test_tokenizer
 src_text_test_tokenizer_SOURCES = src/text/test_tokenizer.c src/text/test_tok.h
 src_text_test_tokenizer_LDADD = $(HYMN_TEST_LIBS)
 
+hymn_unit_tests += src/text/test_tok_more
+src_text_test_tok_more_SOURCES = src/text/test_tok_more.c src/text/test_tok.h
+src_text_test_tok_more_LDADD = $(HYMN_TEST_LIBS)
+
+hymn_unit_tests += src/text/test_tok_scan
+src_text_test_tok_scan_SOURCES = src/text/test_tok_scan.c src/text/test_tok.h
+src_text_test_tok_scan_LDADD = $(HYMN_TEST_LIBS)
+
 hymn_unit_tests += src/text/test_tok_at
 src_text_test_tok_at_SOURCES = src/text/test_tok_at.c src/text/test_tok.h
 src_text_test_tok_at_LDADD = $(HYMN_TEST_LIBS)
+
+EXTRA_DIST += src/text/tok_table.awk
 
 # --- chat templates -----------------------------------------------------------
 src_libhymn_a_SOURCES += \
@@ -49,4 +60,5 @@ EXTRA_DIST += \
   regression/fixtures/tokenizer/invalid_utf8.jsonl \
   regression/fixtures/tokenizer/places.jsonl \
   regression/fixtures/tokenizer/tokenizer.json \
-  regression/fixtures/tokenizer/tokenizer_config.json
+  regression/fixtures/tokenizer/tokenizer_config.json \
+  regression/fixtures/tokenizer/variants.jsonl

@@ -75,14 +75,22 @@ same_ids(const json_t *want, const hy_ids *got)
 }
 
 static inline void
-each_line(hy_tok *t, const char *name, void check(hy_tok *, const json_t *))
+same_text(const json_t *want, const hy_buf *got)
 {
-  char *path = fixture(name), *line = NULL;
+  assert_int_equal(json_string_length(want), got->len);
+  assert_memory_equal(json_string_value(want), got->data, got->len);
+}
+
+static inline void
+each_line_of(hy_tok *t, const char *path, void check(hy_tok *, const json_t *))
+{
   FILE *f = fopen(path, "r");
+  char *line = NULL;
   size_t cap = 0;
   ssize_t n;
 
-  assert_non_null(f);
+  if (!f)
+    fail_msg("%s: cannot be opened", path);
   while ((n = getline(&line, &cap, f)) > 0) {
     json_t *o = json_loadb(line, (size_t)n, JSON_ALLOW_NUL, NULL);
 
@@ -92,6 +100,14 @@ each_line(hy_tok *t, const char *name, void check(hy_tok *, const json_t *))
   }
   fclose(f);
   free(line);
+}
+
+static inline void
+each_line(hy_tok *t, const char *name, void check(hy_tok *, const json_t *))
+{
+  char *path = fixture(name);
+
+  each_line_of(t, path, check);
   free(path);
 }
 

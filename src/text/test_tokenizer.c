@@ -3,13 +3,6 @@
 #include "text/test_tok.h"
 
 static void
-same_text(const json_t *want, const hy_buf *got)
-{
-  assert_int_equal(json_string_length(want), got->len);
-  assert_memory_equal(json_string_value(want), got->data, got->len);
-}
-
-static void
 check_encode(hy_tok *t, const json_t *text, const json_t *want, int plain)
 {
   hy_ids v = {0};

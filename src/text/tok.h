@@ -1,4 +1,5 @@
-/* tok.h: inside the tokenizer; only tok*.c include it. */
+/* tok.h: inside the tokenizer; only tok*.c and their tests
+ * include it. */
 #ifndef HYMN_TEXT_TOK_H
 #define HYMN_TEXT_TOK_H
 
@@ -11,11 +12,33 @@
 
 #define HY_TOK_ID_MAX (1 << 24)
 
+/** End of the match at s, which begins there (tok_scan.c).
+ *  \param class  of each character, hy_tok_classes */
+typedef const char *hy_tok_scan(const unsigned char *class, const char *s,
+                                const char *end);
+
+/* A split pattern with a function for it; a list ends with NULL. */
+typedef struct {
+  const char *pattern;
+  hy_tok_scan *scan;
+} hy_tok_known;
+
+/* What a Split does with its matches. */
+enum {
+  HY_TOK_ISOLATED, /* pieces of their own */
+  HY_TOK_REMOVED,
+  HY_TOK_CONTIGUOUS, /* one piece, as far as they touch */
+  HY_TOK_PREVIOUS,   /* joined to the gap before them */
+  HY_TOK_NEXT        /* joined to the gap after them */
+};
+
 /* Part of the split before BPE: a regex cuts a piece into matches and gaps. */
 typedef struct {
-  pcre2_code *re; /* NULL: no cut, only the prefix space */
-  int keep_match, keep_gap;
-  int prefix_space; /* first put a space before a piece without one */
+  pcre2_code *re;    /* NULL: no cut, only the prefix space */
+  hy_tok_scan *scan; /* the same as re, faster; NULL: there is none */
+  int behavior;      /* what becomes of matches, HY_TOK_... */
+  int invert;        /* matches and gaps change roles */
+  int prefix_space;  /* first put a space before a piece without one */
 } hy_tok_step;
 
 #define HY_TOK_STEPS_MAX 16
@@ -49,23 +72,34 @@ typedef struct {
 
 #define HY_TOK_NO_KEY UINT64_MAX
 
-/* Pieces met before; a slot is overwritten by the next piece that maps there */
+/* A short piece met before: its bytes, zeros, its length in the last byte. */
 typedef struct {
-  unsigned char len, n;
-  char text[30];
-  int32_t id[12];
+  uint64_t key[2];
+  int32_t n; /* ids; more than 3: id[0] is their place in the pool */
+  int32_t id[3];
 } hy_tok_slot;
 
-#define HY_TOK_SLOTS (1u << 15)
+/* A longer one; overwritten by the next that maps there. */
+typedef struct {
+  uint32_t hash;
+  unsigned char len, n;
+  char text[58];
+  int32_t id[16];
+} hy_tok_wide;
+
+/* Pieces met before, and their ids (tok_cache.c). */
+typedef struct {
+  hy_tok_slot *slot; /* in pairs, the newer first */
+  hy_tok_wide *wide;
+  int32_t *pool;
+  int32_t n_pool;
+  hy_ids work;
+} hy_tok_cache;
 
 /* Work space of one merge. */
 typedef struct {
   int32_t id, prev, next;
 } hy_tok_sym;
-
-typedef struct {
-  int32_t rank, pos, id;
-} hy_tok_cand;
 
 /* Where ids go, and how the bytes that are being read lie in the text. */
 typedef struct {
@@ -92,6 +126,7 @@ struct hy_tok {
   int32_t byte_id[256];   /* -1: the vocabulary lacks this byte */
   int32_t *entry;         /* hash table of vocabulary ids by bytes, -1: free */
   uint32_t entry_mask;
+  size_t longest; /* bytes of an entry */
   hy_tok_merge *merge;
   uint32_t merge_mask;
 
@@ -106,9 +141,11 @@ struct hy_tok {
   pcre2_match_context *mc;
   pcre2_jit_stack *stack;
 
-  hy_tok_slot *slot;
+  unsigned char *class; /* of each character, for the scanners */
+
+  hy_tok_cache cache;
   hy_tok_sym *sym;
-  hy_tok_cand *heap;
+  uint64_t *heap;
   size_t n_sym, n_heap; /* capacities */
 };
 
@@ -166,11 +203,28 @@ int32_t hy_tok_entry_find(const hy_tok *t, const char *s, size_t n);
 void hy_tok_merges_new(hy_tok *t, size_t n);
 void hy_tok_merge_add(hy_tok *t, int32_t left, int32_t right, int32_t rank,
                       int32_t id);
-/** Ids of one piece, appended. */
+/** Ids of one piece, appended; n > 0. Slow: see hy_tok_piece. */
 void hy_tok_bpe(hy_tok *t, const char *s, size_t n, hy_ids *out);
 /** Places of these ids, from number `done` on. */
 void hy_tok_bpe_places(const hy_tok *t, const char *s, size_t n, size_t done,
                        const hy_tok_sink *out);
+
+/* tok_cache.c */
+void hy_tok_cache_new(hy_tok_cache *c);
+void hy_tok_cache_free(hy_tok_cache *c);
+/** Ids of one piece, appended.
+ *  \param end  bytes before it may be read */
+void hy_tok_piece(hy_tok *t, const char *s, size_t n, const char *end,
+                  hy_ids *out);
+
+/* tok_scan.c, tok_table.c */
+#define HY_TOK_CODES 0x110000
+extern const uint32_t hy_tok_table[];
+extern const hy_tok_known hy_tok_knowns[];
+/** Classes of all HY_TOK_CODES characters. */
+void hy_tok_classes(unsigned char *class);
+/** The function for a pattern, NULL: there is none. */
+hy_tok_scan *hy_tok_scan_of(const char *pattern);
 
 /** Byte that the character c of the byte-level alphabet stands for, -1 if it
  *  is none; source: GPT-2's encoder.py, bytes_to_unicode. */

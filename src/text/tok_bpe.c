@@ -48,6 +48,8 @@ hy_tok_entry_add(hy_tok *t, int32_t id)
 {
   uint32_t i = hash_bytes(t->bytes + t->off[id], (size_t)t->len[id]);
 
+  if ((size_t)t->len[id] > t->longest)
+    t->longest = (size_t)t->len[id];
   while (t->entry[i & t->entry_mask] >= 0)
     i++;
   t->entry[i & t->entry_mask] = id;
@@ -113,32 +115,38 @@ merge_find(const hy_tok *t, int32_t left, int32_t right)
 
 /* ---- one piece ---- */
 
-static int
-before(const hy_tok_cand *a, const hy_tok_cand *b)
+static int32_t
+byte_token(const hy_tok *t, char c)
 {
-  return a->rank != b->rank ? a->rank < b->rank : a->pos < b->pos;
+  int32_t id = t->byte_id[(unsigned char)c];
+
+  return id >= 0 ? id : t->unk;
 }
 
+/* Candidates in a heap of 4 children each: rank, then place, in one number. */
 static void
-heap_push(hy_tok_cand *h, size_t *n, hy_tok_cand c)
+heap_push(uint64_t *h, size_t *n, uint64_t c)
 {
   size_t i = (*n)++;
 
-  for (; i > 0 && before(&c, &h[(i - 1) / 2]); i = (i - 1) / 2)
-    h[i] = h[(i - 1) / 2];
+  for (; i > 0 && c < h[(i - 1) / 4]; i = (i - 1) / 4)
+    h[i] = h[(i - 1) / 4];
   h[i] = c;
 }
 
-static hy_tok_cand
-heap_pop(hy_tok_cand *h, size_t *n)
+static uint64_t
+heap_pop(uint64_t *h, size_t *n)
 {
-  hy_tok_cand top = h[0], last = h[--*n];
+  uint64_t top = h[0], last = h[--*n];
   size_t i = 0, k;
 
-  for (; (k = 2 * i + 1) < *n; i = k) {
-    if (k + 1 < *n && before(&h[k + 1], &h[k]))
-      k++;
-    if (!before(&h[k], &last))
+  for (; (k = 4 * i + 1) < *n; i = k) {
+    size_t stop = k + 4 < *n ? k + 4 : *n;
+
+    for (size_t j = k + 1; j < stop; j++)
+      if (h[j] < h[k])
+        k = j;
+    if (last <= h[k])
       break;
     h[i] = h[k];
   }
@@ -156,8 +164,13 @@ offer(hy_tok *t, int32_t pos, size_t *n_heap)
   if (s->next < 0)
     return;
   m = merge_find(t, s->id, t->sym[s->next].id);
-  if (m)
-    heap_push(t->heap, n_heap, (hy_tok_cand){m->rank, pos, m->id});
+  if (!m)
+    return;
+  if (*n_heap == t->n_heap) {
+    t->n_heap = t->n_heap ? t->n_heap + t->n_heap / 2 : 1024;
+    t->heap = hy_realloc(t->heap, t->n_heap * sizeof *t->heap);
+  }
+  heap_push(t->heap, n_heap, (uint64_t)m->rank << 32 | (uint32_t)pos);
 }
 
 /* Lowest rank first, leftmost first among equals: O(n log n). */
@@ -169,53 +182,29 @@ merge_heap(hy_tok *t, int32_t n)
   for (int32_t i = 0; i + 1 < n; i++)
     offer(t, i, &n_heap);
   while (n_heap) {
-    hy_tok_cand c = heap_pop(t->heap, &n_heap);
-    hy_tok_sym *s = &t->sym[c.pos], *r;
+    uint64_t c = heap_pop(t->heap, &n_heap);
+    int32_t pos = (int32_t)(uint32_t)c;
+    hy_tok_sym *s = &t->sym[pos], *r;
     const hy_tok_merge *m;
 
     if (s->id < 0 || s->next < 0)
       continue; /* swallowed since */
     r = &t->sym[s->next];
     m = merge_find(t, s->id, r->id);
-    if (!m || m->id != c.id)
+    if (!m || (uint64_t)m->rank != c >> 32)
       continue; /* a neighbour has changed since */
-    s->id = c.id;
+    s->id = m->id;
     s->next = r->next;
     r->id = -1;
     if (s->next >= 0)
-      t->sym[s->next].prev = c.pos;
-    offer(t, c.pos, &n_heap);
+      t->sym[s->next].prev = pos;
+    offer(t, pos, &n_heap);
     if (s->prev >= 0)
       offer(t, s->prev, &n_heap);
   }
 }
 
-/* The same by scanning, for the short pieces that nearly all are. */
-static size_t
-merge_scan(const hy_tok *t, int32_t *id, size_t n)
-{
-  while (n > 1) {
-    const hy_tok_merge *best = NULL;
-    size_t at = 0;
-
-    for (size_t i = 0; i + 1 < n; i++) {
-      const hy_tok_merge *m = merge_find(t, id[i], id[i + 1]);
-
-      if (m && (!best || m->rank < best->rank)) {
-        best = m;
-        at = i;
-      }
-    }
-    if (!best)
-      break;
-    id[at] = best->id;
-    memmove(id + at + 1, id + at + 2, (n - at - 2) * sizeof *id);
-    n--;
-  }
-  return n;
-}
-
-#define SCAN_MAX 24
+#define KEPT (1u << 20) /* symbols whose memory is kept for the next piece */
 
 static void
 merge_long(hy_tok *t, const char *s, size_t n, hy_ids *out)
@@ -223,61 +212,76 @@ merge_long(hy_tok *t, const char *s, size_t n, hy_ids *out)
   int32_t n_sym = 0;
 
   if (n > t->n_sym) {
-    t->n_sym = n + n / 2;
-    t->sym = hy_realloc(t->sym, t->n_sym * sizeof *t->sym);
-    /* n - 1 first candidates, at most two more for each of n - 1 merges */
-    t->heap = hy_realloc(t->heap, 3 * t->n_sym * sizeof *t->heap);
+    t->n_sym = n;
+    free(t->sym);
+    t->sym = hy_malloc(n * sizeof *t->sym);
   }
-  for (size_t i = 0; i < n; i++, n_sym++) {
-    int32_t id = t->byte_id[(unsigned char)s[i]];
-
-    t->sym[n_sym] = (hy_tok_sym){id >= 0 ? id : t->unk, n_sym - 1, n_sym + 1};
-  }
+  for (size_t i = 0; i < n; i++, n_sym++)
+    t->sym[n_sym] = (hy_tok_sym){byte_token(t, s[i]), n_sym - 1, n_sym + 1};
   t->sym[n_sym - 1].next = -1;
   merge_heap(t, n_sym);
   for (int32_t i = 0; i >= 0; i = t->sym[i].next)
     hy_ids_add(out, t->sym[i].id);
+  if (n > KEPT) {
+    free(t->sym);
+    free(t->heap);
+    t->sym = NULL;
+    t->heap = NULL;
+    t->n_sym = t->n_heap = 0;
+  }
+}
+
+#define SCAN_MAX 48
+
+/* The same for the short pieces that nearly all are: the ranks of all pairs
+ * stand in a row, the lowest is looked for each time. */
+static void
+merge_short(const hy_tok *t, const char *s, size_t n, hy_ids *out)
+{
+  const hy_tok_merge *pair[SCAN_MAX]; /* of id[i] and id[i + 1] */
+  int32_t id[SCAN_MAX];
+
+  for (size_t i = 0; i < n; i++)
+    id[i] = byte_token(t, s[i]);
+  for (size_t i = 0; i + 1 < n; i++)
+    pair[i] = merge_find(t, id[i], id[i + 1]);
+  while (n > 1) {
+    const hy_tok_merge *best = NULL;
+    size_t at = 0;
+
+    for (size_t i = 0; i + 1 < n; i++)
+      if (pair[i] && (!best || pair[i]->rank < best->rank)) {
+        best = pair[i];
+        at = i;
+      }
+    if (!best)
+      break;
+    id[at] = best->id;
+    memmove(id + at + 1, id + at + 2, (n - at - 2) * sizeof *id);
+    memmove(pair + at, pair + at + 1, (n - at - 2) * sizeof *pair);
+    n--;
+    if (at + 1 < n)
+      pair[at] = merge_find(t, id[at], id[at + 1]);
+    if (at > 0)
+      pair[at - 1] = merge_find(t, id[at - 1], id[at]);
+  }
+  for (size_t i = 0; i < n; i++)
+    hy_ids_add(out, id[i]);
 }
 
 void
 hy_tok_bpe(hy_tok *t, const char *s, size_t n, hy_ids *out)
 {
-  int32_t id[SCAN_MAX], whole = -1;
-  hy_tok_slot *c;
+  int32_t whole = -1;
 
-  if (t->ignore_merges)
+  if (t->ignore_merges && n <= t->longest)
     whole = hy_tok_entry_find(t, s, n);
-  if (whole >= 0 || n == 0) {
-    if (n)
-      hy_ids_add(out, whole);
-    return;
-  }
-  if (n > SCAN_MAX) {
+  if (whole >= 0)
+    hy_ids_add(out, whole);
+  else if (n > SCAN_MAX)
     merge_long(t, s, n, out);
-    return;
-  }
-  c = &t->slot[hash_bytes(s, n) % HY_TOK_SLOTS];
-  if (c->len != n || memcmp(c->text, s, n)) {
-    size_t n_id = n;
-
-    for (size_t i = 0; i < n; i++) {
-      id[i] = t->byte_id[(unsigned char)s[i]];
-      if (id[i] < 0)
-        id[i] = t->unk;
-    }
-    n_id = merge_scan(t, id, n);
-    if (n_id > sizeof c->id / sizeof c->id[0]) {
-      for (size_t i = 0; i < n_id; i++)
-        hy_ids_add(out, id[i]);
-      return;
-    }
-    c->len = (unsigned char)n;
-    c->n = (unsigned char)n_id;
-    memcpy(c->text, s, n);
-    memcpy(c->id, id, n_id * sizeof *id);
-  }
-  for (int i = 0; i < c->n; i++)
-    hy_ids_add(out, c->id[i]);
+  else
+    merge_short(t, s, n, out);
 }
 
 void

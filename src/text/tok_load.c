@@ -110,8 +110,9 @@ load_added(hy_tok_json *l, const json_t *o, hy_tok_added *a)
                       (unsigned char)rstrip,
                       (unsigned char)word,
                       (unsigned char)normalized};
+  /* the package does not know one again that normalization has changed */
   if (!err)
-    l->t->special[id] = (unsigned char)special;
+    l->t->special[id] = special && !strcmp(content, b.data);
   return err;
 }
 

@@ -66,12 +66,41 @@ hy_tok_type(const json_t *o)
 int
 hy_tok_load_normalizer(hy_tok_json *l, const json_t *o)
 {
+  const json_t *list = json_object_get(o, "normalizers"), *v;
+  size_t i;
+  int err;
+
   if (!o || json_is_null(o))
     return HY_OK;
+  if (!strcmp(hy_tok_type(o), "Sequence") && json_is_array(list)) {
+    json_array_foreach((json_t *)list, i, v)
+    {
+      if ((err = hy_tok_load_normalizer(l, v)))
+        return err;
+    }
+    return HY_OK;
+  }
   if (strcmp(hy_tok_type(o), "NFC"))
     return hy_tok_unsupported(l, "normalizer", hy_tok_type(o));
-  l->t->nfc = 1;
+  l->t->nfc = 1; /* twice is the same as once */
   return HY_OK;
+}
+
+static int
+behavior_of(const char *name)
+{
+  static const char *names[] = {
+      [HY_TOK_ISOLATED] = "Isolated",
+      [HY_TOK_REMOVED] = "Removed",
+      [HY_TOK_CONTIGUOUS] = "Contiguous",
+      [HY_TOK_PREVIOUS] = "MergedWithPrevious",
+      [HY_TOK_NEXT] = "MergedWithNext",
+  };
+
+  for (int i = 0; i < (int)(sizeof names / sizeof names[0]); i++)
+    if (!strcmp(name, names[i]))
+      return i;
+  return -1;
 }
 
 static int
@@ -90,14 +119,14 @@ load_split(hy_tok_json *l, const json_t *o, hy_tok_step *s)
     return err;
   if (!behavior || (!regex && !text))
     return hy_tok_broken(l, "pattern or behavior of a Split");
-  if (!strcmp(behavior, "Isolated")) {
-    s->keep_match = s->keep_gap = 1;
-  } else if (!strcmp(behavior, "Removed")) {
-    s->keep_match = invert;
-    s->keep_gap = !invert;
-  } else {
+  s->behavior = behavior_of(behavior);
+  if (s->behavior < 0)
     return hy_tok_unsupported(l, "Split behavior", behavior);
-  }
+  s->invert = invert;
+  /* these patterns leave no gaps */
+  if (regex &&
+      (s->behavior == HY_TOK_REMOVED ? invert : s->behavior == HY_TOK_ISOLATED))
+    s->scan = hy_tok_scan_of(regex);
   return hy_tok_compile(&s->re, regex ? regex : text, !regex, l->path);
 }
 
@@ -113,10 +142,25 @@ load_byte_level(hy_tok_json *l, const json_t *o, hy_tok_step *s)
   if (!err)
     err = hy_tok_flag(l, o, "use_regex", 1, &regex);
   if (!err && regex) {
-    s->keep_match = s->keep_gap = 1;
+    s->scan = hy_tok_scan_of(hy_tok_gpt2);
     err = hy_tok_compile(&s->re, hy_tok_gpt2, 0, l->path);
   }
   return err;
+}
+
+/* Numbers in any script apart from the rest. */
+static int
+load_digits(hy_tok_json *l, const json_t *o, hy_tok_step *s)
+{
+  int each, err;
+
+  err = hy_tok_only_keys(l, o, "Digits key", " type individual_digits ");
+  if (!err)
+    err = hy_tok_flag(l, o, "individual_digits", 0, &each);
+  if (err)
+    return err;
+  s->behavior = each ? HY_TOK_ISOLATED : HY_TOK_CONTIGUOUS;
+  return hy_tok_compile(&s->re, "\\p{N}", 0, l->path);
 }
 
 /* One pre-tokenizer, or a Sequence of them. ByteLevel comes last: it changes
@@ -147,10 +191,15 @@ hy_tok_load_pre(hy_tok_json *l, const json_t *o, int *have_bytes)
     return hy_tok_unsupported(l, "pre_tokenizer", "a Sequence of more than 16");
   if (!strcmp(hy_tok_type(o), "Split"))
     return load_split(l, o, &t->step[t->n_steps++]);
+  if (!strcmp(hy_tok_type(o), "Digits"))
+    return load_digits(l, o, &t->step[t->n_steps++]);
   if (strcmp(hy_tok_type(o), "ByteLevel"))
     return hy_tok_unsupported(l, "pre_tokenizer", hy_tok_type(o));
   *have_bytes = 1;
-  return load_byte_level(l, o, &t->step[t->n_steps++]);
+  err = load_byte_level(l, o, &t->step[t->n_steps]);
+  /* one that neither cuts nor adds a space is no step */
+  t->n_steps += t->step[t->n_steps].re || t->step[t->n_steps].prefix_space;
+  return err;
 }
 
 int

@@ -234,27 +234,93 @@ next_match(hy_tok *t, const pcre2_code *re, const char *s, size_t n, size_t *at,
   return 0;
 }
 
+/* Pieces of one step on their way to the next: the last one may still grow. */
+typedef struct {
+  hy_tok *t;
+  int step;
+  const char *s;
+  const hy_tok_sink *out;
+  size_t from, to; /* the last one */
+  int have, match; /* there is one; it ends with a match */
+} parts;
+
+static int
+send(parts *p)
+{
+  int have = p->have && p->to > p->from;
+
+  p->have = 0;
+  return have ? hy_tok_pieces(p->t, p->step + 1, p->s + p->from,
+                              p->to - p->from, p->out)
+              : HY_OK;
+}
+
+/* A match or gap. Source of the rules: the `tokenizers` package. */
+static int
+part(parts *p, size_t from, size_t to, int match)
+{
+  const hy_tok_step *step = &p->t->step[p->step];
+  int was = p->match, join = 0, err;
+
+  match ^= step->invert;
+  p->match = match;
+  if (step->behavior == HY_TOK_CONTIGUOUS)
+    join = match == was;
+  else if (step->behavior == HY_TOK_PREVIOUS)
+    join = match && !was;
+  else if (step->behavior == HY_TOK_NEXT)
+    join = !match && was;
+  if (join && p->have) {
+    p->to = to;
+    return HY_OK;
+  }
+  err = send(p);
+  p->from = from;
+  p->to = to;
+  p->have = !match || step->behavior != HY_TOK_REMOVED;
+  return err;
+}
+
 static int
 cut(hy_tok *t, int k, const char *s, size_t n, const hy_tok_sink *out)
 {
-  const hy_tok_step *step = &t->step[k];
+  parts p = {t, k, s, out, 0, 0, 0, 0};
   size_t at = 0, done = 0, last = SIZE_MAX, from, to;
   int err = HY_OK, rc;
 
-  while (!err && (rc = next_match(t, step->re, s, n, &at, last, &from, &to))) {
+  while (!err &&
+         (rc = next_match(t, t->step[k].re, s, n, &at, last, &from, &to))) {
     if (rc < 0)
       return hy_fail(HY_EDATA,
                      "tokenizer: the split pattern fails on a text of %zu "
                      "bytes (PCRE2 error %d); cut the text",
                      n, rc);
-    if (step->keep_gap && from > done)
-      err = hy_tok_pieces(t, k + 1, s + done, from - done, out);
-    if (!err && step->keep_match && to > from)
-      err = hy_tok_pieces(t, k + 1, s + from, to - from, out);
+    if (from > done)
+      err = part(&p, done, from, 0);
+    if (!err)
+      err = part(&p, from, to, 1);
     done = last = to;
   }
-  if (!err && step->keep_gap && n > done)
-    err = hy_tok_pieces(t, k + 1, s + done, n - done, out);
+  if (!err && n > done)
+    err = part(&p, done, n, 0);
+  return err ? err : send(&p);
+}
+
+/* The same by a function that finds every match. */
+static int
+cut_scan(hy_tok *t, int k, const char *s, size_t n, const hy_tok_sink *out)
+{
+  hy_tok_scan *scan = t->step[k].scan;
+  const char *end = s + n, *to;
+  int err = HY_OK, last = k + 1 == t->n_steps && !out->at;
+
+  for (; s < end && !err; s = to) {
+    to = scan(t->class, s, end);
+    if (last)
+      hy_tok_piece(t, s, (size_t)(to - s), end, out->ids);
+    else
+      err = hy_tok_pieces(t, k + 1, s, (size_t)(to - s), out);
+  }
   return err;
 }
 
@@ -263,7 +329,7 @@ one_piece(hy_tok *t, const char *s, size_t n, const hy_tok_sink *out)
 {
   size_t done = out->ids->n;
 
-  hy_tok_bpe(t, s, n, out->ids);
+  hy_tok_piece(t, s, n, s + n, out->ids);
   if (out->at)
     hy_tok_bpe_places(t, s, n, done, out);
 }
@@ -289,7 +355,9 @@ hy_tok_pieces(hy_tok *t, int k, const char *text, size_t n,
     in.origin = text = b.data;
     n = b.len;
   }
-  if (t->step[k].re)
+  if (t->step[k].scan)
+    err = cut_scan(t, k, text, n, &in);
+  else if (t->step[k].re)
     err = cut(t, k, text, n, &in);
   else
     err = hy_tok_pieces(t, k + 1, text, n, &in);

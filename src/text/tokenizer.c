@@ -23,7 +23,9 @@ hy_tok_open(hy_tok **out, const char *path)
   int err;
 
   t->eos = t->bos = t->unk = -1;
-  t->slot = hy_calloc(HY_TOK_SLOTS, sizeof *t->slot);
+  hy_tok_cache_new(&t->cache);
+  t->class = hy_malloc(HY_TOK_CODES);
+  hy_tok_classes(t->class);
   t->md = pcre2_match_data_create(1, NULL);
   t->mc = pcre2_match_context_create(NULL);
   t->stack = pcre2_jit_stack_create(1 << 15, 1 << 26, NULL);
@@ -66,7 +68,8 @@ hy_tok_free(hy_tok *t)
   free(t->special);
   free(t->entry);
   free(t->merge);
-  free(t->slot);
+  hy_tok_cache_free(&t->cache);
+  free(t->class);
   free(t->sym);
   free(t->heap);
   free(t->before.id);
