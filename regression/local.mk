@@ -1,6 +1,8 @@
 # regression: what a release carries of it (the folder of a unit test names its
 # own fixtures)
-noinst_PROGRAMS = regression/weights-diff
+noinst_PROGRAMS = regression/tok-rate regression/weights-diff
+regression_tok_rate_SOURCES = regression/tok-rate.c
+regression_tok_rate_LDADD = src/libhymn.a $(HYMN_LIBS)
 regression_weights_diff_SOURCES = regression/weights-diff.c
 regression_weights_diff_LDADD = src/libhymn.a $(HYMN_LIBS)
 
@@ -21,6 +23,8 @@ EXTRA_DIST += \
   regression/README \
   regression/badinput.sh \
   regression/bench-scaling.sh \
+  regression/bench-tokenizers.py \
+  regression/bench-tokenizers.sh \
   regression/check.sh \
   regression/cli.sh \
   regression/compare-csv.awk \

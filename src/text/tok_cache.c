@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define PAIRS_LOG 15
+#define PAIRS_LOG 16
 #define PAIRS (1u << PAIRS_LOG)
 #define WIDE (1u << 12)
 #define POOL (1 << 18)
@@ -31,8 +31,13 @@ hy_tok_cache_free(hy_tok_cache *c)
 static inline void
 put_all(hy_ids *out, const int32_t *id, int32_t n)
 {
+  if (out->n + (size_t)n > out->cap) {
+    for (int32_t i = 0; i < n; i++)
+      hy_ids_add(out, id[i]);
+    return;
+  }
   for (int32_t i = 0; i < n; i++)
-    hy_ids_add(out, id[i]);
+    out->id[out->n++] = id[i];
 }
 
 /* Bytes of a short piece and its length. */
