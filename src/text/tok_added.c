@@ -106,6 +106,9 @@ strip(const hy_tok_added *a, const char *s, size_t n, size_t done, size_t *from,
   }
   if (a->lstrip && *from < done)
     *from = done;
+  /* what the one before has stripped are spaces: not again, one by one */
+  if (a->rstrip && *to < done)
+    *to = done;
   while (a->rstrip && *to < n && hy_tok_is_space(hy_utf8_code(s + *to))) {
     int ok;
 

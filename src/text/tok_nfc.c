@@ -66,20 +66,88 @@ part_end(const char *text, size_t n, size_t at, int *may)
   return at;
 }
 
+typedef struct {
+  utf8proc_int32_t *c;
+  size_t n, cap;
+} codes;
+
+static int
+combining(utf8proc_int32_t c)
+{
+  return utf8proc_get_property(c)->combining_class;
+}
+
+/* Marks in the order of their class, those of one class as they stand. */
+static void
+sort_marks(utf8proc_int32_t *c, size_t n)
+{
+  size_t from[257] = {0};
+  utf8proc_int32_t *sorted = hy_malloc(n * sizeof *sorted);
+
+  for (size_t i = 0; i < n; i++)
+    from[combining(c[i]) + 1]++;
+  for (int k = 0; k < 256; k++)
+    from[k + 1] += from[k];
+  for (size_t i = 0; i < n; i++)
+    sorted[from[combining(c[i])]++] = c[i];
+  memcpy(c, sorted, n * sizeof *c);
+  free(sorted);
+}
+
+/* Canonical decomposition of n bytes, appended; not yet in order. */
+static int
+decompose(const char *s, size_t n, codes *v)
+{
+  int ok;
+
+  for (size_t i = 0; i < n; i += hy_utf8_next(s + i, n - i, &ok)) {
+    utf8proc_ssize_t len;
+
+    if (v->n + 16 > v->cap) { /* no character gives more than 4 */
+      v->cap = 2 * v->cap + 64;
+      v->c = hy_realloc(v->c, v->cap * sizeof *v->c);
+    }
+    len = utf8proc_decompose_char((utf8proc_int32_t)hy_utf8_code(s + i),
+                                  v->c + v->n, 16,
+                                  UTF8PROC_STABLE | UTF8PROC_COMPOSE, NULL);
+    if (len < 0 || len > 16)
+      return hy_fail(HY_EDATA, "tokenizer: NFC of U+%04X: %s; leave it out",
+                     (unsigned)hy_utf8_code(s + i), utf8proc_errmsg(len));
+    v->n += (size_t)len;
+  }
+  return HY_OK;
+}
+
+/* NFC of a part, appended; in linear time, however many marks there are. */
 static int
 compose(const char *s, size_t n, hy_buf *out)
 {
-  utf8proc_uint8_t *nfc;
-  utf8proc_ssize_t len =
-      utf8proc_map((const utf8proc_uint8_t *)s, (utf8proc_ssize_t)n, &nfc,
-                   UTF8PROC_STABLE | UTF8PROC_COMPOSE);
+  codes v = {0};
+  utf8proc_ssize_t len = 0;
+  int err = decompose(s, n, &v);
 
+  for (size_t i = 0, end; i < v.n && !err; i = end) {
+    end = i + 1;
+    if (combining(v.c[i]) == 0)
+      continue;
+    while (end < v.n && combining(v.c[end]))
+      end++;
+    if (end > i + 1)
+      sort_marks(v.c + i, end - i);
+  }
+  if (!err)
+    len = utf8proc_normalize_utf32(v.c, (utf8proc_ssize_t)v.n,
+                                   UTF8PROC_STABLE | UTF8PROC_COMPOSE);
   if (len < 0)
-    return hy_fail(HY_EDATA, "tokenizer: NFC of %zu bytes: %s; cut the text", n,
-                   utf8proc_errmsg(len));
-  hy_buf_add(out, nfc, (size_t)len);
-  free(nfc);
-  return HY_OK;
+    err = hy_fail(HY_EDATA, "tokenizer: NFC of %zu bytes: %s; cut the text", n,
+                  utf8proc_errmsg(len));
+  for (utf8proc_ssize_t i = 0; i < len; i++) {
+    char one[4];
+
+    hy_buf_add(out, one, hy_utf8_put((uint32_t)v.c[i], one));
+  }
+  free(v.c);
+  return err;
 }
 
 int
