@@ -279,6 +279,38 @@ bad 4 'has id [0-9]*, .*512' "$text" data.train="$pair" data.seq_len=64 \
   model.vocab=512 job.dir=new/run
 may_leave='^$'
 
+# mixes
+mkdir other
+{ cat "$tokens/tokenizer.json" && echo; } >other/tokenizer.json
+need 1 "$here/decks/prepare.nml" prepare.output=other.h5 \
+  prepare.tokenizer=other prepare.eos=none
+mix() {
+  code=$1 words=$2 value=$3
+  shift 3
+  bad "$code" "$words" "$text" data.train="$value" job.dir=new/run "$@"
+}
+mix 2 'data.train: a weight is negative' -1,text.h5,2,other.h5
+mix 2 'data.train: no weight is above 0' 0,text.h5,0,other.h5
+mix 2 'data.train: x is not a weight' x,text.h5
+mix 2 'data.train has 3 values' 1,text.h5,2
+mix 2 'data.train: a path is there twice' 1,text.h5,2,text.h5
+mix 4 'other.h5: made with tokenizer.*text.h5 with' 1,text.h5,2,other.h5
+mix 4 'data.valid=other.h5: made with tokenizer' text.h5 data.valid=other.h5
+mix 2 'data.switch_tokens: 1000 .*the nearest is 1024' text.h5 \
+  data.train_2=other.h5 data.switch_tokens=1000
+mix 2 'data.train_2.*not set' text.h5 data.switch_tokens=1024
+printf '{"train": ["1", "text.h5"], "valid": []}' >mix.json
+mix 4 'mix.json: key "test" is missing' mix.json
+printf '{"train": ["1", "text.h5", "2"], "valid": [], "test": []}' >mix.json
+mix 4 'mix.json: train: "2" has no path' mix.json
+printf '{"train": [' >mix.json
+mix 4 'mix.json:1: broken JSON' mix.json
+mix 3 'no_such.json' no_such.json
+mix 2 'mix.json is a blend' 1,text.h5,2,mix.json
+need 1 "$text" data.train=text.h5 job.dir=learned ckpt.save_every=24
+cp other/tokenizer.json learned
+mix 4 'data.train: made with tokenizer.*learned/tokenizer.json' text.h5 \
+  model.from=learned
 bad 3 'file' "$deck" job.dir=file/run
 may_leave='run/history.csv\|run/resolved.nml\|run/diverged/'
 bad 6 'step [1-9]' "$deck" optim.lr=1000 optim.clip=0 optim.warmup=0 \

@@ -22,6 +22,7 @@ regression_fuzz_replay_LDADD = src/libhymn.a $(HYMN_LIBS)
 EXTRA_DIST += \
   regression/README \
   regression/badinput.sh \
+  regression/blend.sh \
   regression/bench-scaling.sh \
   regression/bench-tokenizers.py \
   regression/bench-tokenizers.sh \

@@ -1,4 +1,5 @@
 #include "data/batch.h"
+#include "base/clock.h"
 #include "base/err.h"
 #include "data/feed.h"
 
@@ -16,6 +17,7 @@ struct hy_loader {
   int64_t *seen; /* by source */
   hy_batch denominators;
   hy_cut *cut; /* NULL: rows stay whole */
+  double seconds;
 };
 
 /* ---- the choice ---- */
@@ -46,8 +48,10 @@ int
 hy_loader_step(hy_loader *l, int64_t step)
 {
   const hy_pick *pick = NULL;
+  double begin = hy_now();
   int err = hy_feed_step(l->feed, step, &pick);
 
+  l->seconds += hy_now() - begin;
   return choose(l, err, pick, 1);
 }
 
@@ -69,6 +73,7 @@ int
 hy_loader_micro(hy_loader *l, int64_t i, hy_batch *b)
 {
   const hy_batch *all = &l->denominators;
+  double begin = hy_now();
   int err = hy_feed_micro(l->feed, i, b);
 
   memcpy(b->n_ahead_target, all->n_ahead_target, sizeof b->n_ahead_target);
@@ -77,6 +82,7 @@ hy_loader_micro(hy_loader *l, int64_t i, hy_batch *b)
   b->n_real = all->n_real;
   if (l->cut && !err)
     hy_cut_rows(l->cut, b, b);
+  l->seconds += hy_now() - begin;
   return err;
 }
 
@@ -234,6 +240,12 @@ int64_t
 hy_loader_seen(const hy_loader *l, int source)
 {
   return l->seen[source];
+}
+
+double
+hy_loader_seconds(const hy_loader *l)
+{
+  return l->seconds;
 }
 
 int64_t

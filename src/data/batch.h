@@ -47,6 +47,10 @@ const hy_blend *hy_loader_blend(const hy_loader *l);
  *  far, over all ranks. */
 int64_t hy_loader_seen(const hy_loader *l, int source);
 
+/** Seconds this rank has spent on batches so far: reading, or waiting for the
+ *  thread that reads, and cutting; other ranks not waited for. */
+double hy_loader_seconds(const hy_loader *l);
+
 /** Micro-batches of the current choice of rows (before the first: of a
  *  training step), the same on all ranks: those with fewer rows get smaller or
  *  empty ones. */

@@ -4,6 +4,7 @@
 #include "base/rng.h"
 #include "data/shares.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -69,6 +70,7 @@ open_sources(hy_blend *b, const char **path, const hy_blend_keys *keys,
              const hy_comm *comm)
 {
   hy_rows_keys k = keys->rows;
+  char name[32];
   int err = HY_OK;
 
   b->source = hy_calloc((size_t)b->n_source, sizeof(hy_rows *));
@@ -81,8 +83,10 @@ open_sources(hy_blend *b, const char **path, const hy_blend_keys *keys,
         k.seq_len = b->seq_len = b->source[i]->seq_len;
     }
   /* sources of one size shall not visit their rows in the same order */
-  for (int i = 0; i < b->n_source && !err && b->n_source > 1; i++)
-    b->source[i]->seed = hy_rng_key(keys->rows.seed, b->source[i]->hash);
+  for (int i = 1; i < b->n_source && !err; i++) {
+    snprintf(name, sizeof name, "source:%d", i);
+    b->source[i]->seed = hy_rng_key(keys->rows.seed, name);
+  }
   return err;
 }
 
@@ -153,9 +157,9 @@ hy_blend_open(hy_blend **out, const hy_blend_keys *keys, const hy_comm *comm)
     err = open_sources(b, path, keys, comm);
   }
   if (!err)
-    err = check_tokenizers(b);
-  if (!err)
     err = set_switch(b, keys);
+  if (!err)
+    err = check_tokenizers(b);
   free(path);
   if (err) {
     hy_blend_free(b);

@@ -300,6 +300,50 @@ test_sources(void **state)
   }
 }
 
+/* Of a document nothing is seen but its own tokens: with all others changed,
+ * its columns and borders stay, and so does what is padding, also where a
+ * token has the number that fills it. */
+static void
+test_neighbours(void **state)
+{
+  static stream poisoned;
+  char hash[HY_SHA_HEX], *name = scratch("test_batch_poison.h5");
+  int32_t token[2][SEQ_LEN], target[2][SEQ_LEN], start[2][SEQ_LEN];
+  float weight[2][SEQ_LEN];
+  uint8_t pad[2][SEQ_LEN];
+  hy_row r[2];
+  hy_packed *p[2];
+
+  (void)state;
+  poisoned = s;
+  for (int64_t i = 0; i < s.n; i++)
+    poisoned.token[i] = s.doc[i] % 2 ? s.token[i] : 0;
+  assert_int_equal(stream_write(&poisoned, name, 1, &world, hash), HY_OK);
+  write_stream(1);
+  assert_int_equal(hy_packed_open(&p[0], path, &world), HY_OK);
+  assert_int_equal(hy_packed_open(&p[1], name, &world), HY_OK);
+  for (int k = 0; k < 2; k++)
+    r[k] = (hy_row){token[k], target[k], weight[k], start[k], pad[k], 0, 0};
+  for (int64_t row = 0; row < hy_packed_n_rows(p[0]); row++) {
+    for (int k = 0; k < 2; k++)
+      assert_int_equal(hy_packed_row(p[k], row, &r[k]), HY_OK);
+    assert_memory_equal(start[0], start[1], sizeof start[0]);
+    assert_memory_equal(weight[0], weight[1], sizeof weight[0]);
+    assert_memory_equal(pad[0], pad[1], sizeof pad[0]);
+    for (int64_t t = 0; t < r[0].n_real; t++)
+      if (s.doc[row * SEQ_LEN + t] % 2) {
+        assert_int_equal(token[0][t], token[1][t]);
+        assert_int_equal(target[0][t], target[1][t]);
+      } else
+        assert_int_equal(target[1][t], 0);
+  }
+  hy_packed_free(p[0]);
+  hy_packed_free(p[1]);
+  if (world.rank == 0)
+    unlink(name);
+  free(name);
+}
+
 static void
 refused(const char *source, hy_deck_data d, int64_t vocab, int code,
         const char *word)
@@ -330,9 +374,10 @@ int
 main(int argc, char **argv)
 {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_rows),    cmocka_unit_test(test_layouts),
-      cmocka_unit_test(test_epochs),  cmocka_unit_test(test_shuffled),
-      cmocka_unit_test(test_sources), cmocka_unit_test(test_errors)};
+      cmocka_unit_test(test_rows),       cmocka_unit_test(test_layouts),
+      cmocka_unit_test(test_epochs),     cmocka_unit_test(test_shuffled),
+      cmocka_unit_test(test_neighbours), cmocka_unit_test(test_sources),
+      cmocka_unit_test(test_errors)};
   int bad;
 
   MPI_Init(&argc, &argv);

@@ -142,6 +142,7 @@ one_step(hy_train *r)
   hy_batch_source src = {0, get_micro, r->train};
   hy_step_result s = {.norm = NAN};
   double rate = hy_lr(&d->optim, r->step + 1, d->data.global_batch, r->seq_len);
+  double begin = MPI_Wtime();
   int valid_due, err;
 
   hy_step_meter_begin(&r->meter, r->grid);
@@ -156,6 +157,7 @@ one_step(hy_train *r)
   if (err)
     return err;
   hy_step_meter_end(&r->meter, r->grid);
+  r->in_steps += MPI_Wtime() - begin;
   r->step++;
   r->samples += d->data.global_batch;
   r->tokens += (int64_t)s.tokens;
@@ -262,6 +264,12 @@ summary(hy_train *r, double seconds)
   if (r->test)
     printf("test loss %.4f\n", r->test_loss);
   hy_data_print(r->train, r->samples, 1);
+  if (r->step > r->first_step)
+    printf("batches: %.3f ms of a step's %.1f (%.2f %%)\n",
+           1e3 * hy_loader_seconds(r->train) /
+               (double)(r->step - r->first_step),
+           1e3 * r->in_steps / (double)(r->step - r->first_step),
+           100 * hy_loader_seconds(r->train) / r->in_steps);
   if (r->valid && is_packed(r->train) && is_packed(r->valid))
     err = print_ngrams(r);
   if (d->log.plot)

@@ -36,6 +36,7 @@ typedef struct {
   double mark, since; /* time of the last line; tokens since then */
   int64_t mark_step;
   double first_valid, last_valid, test_loss;
+  double in_steps; /* seconds of all steps of this start */
   hy_step_meter meter; /* of the steps of this start */
 } hy_train;
 
