@@ -240,6 +240,21 @@ flip() {
   at "$2" "$3" "\\$(printf %o $((old ^ 4)))"
 }
 
+# Parquet
+parquet=$here/fixtures/parquet
+head -c 5000 "$parquet/packed_gzip.parquet" >torn.parquet
+prepare 3 'torn.parquet: .*torn' prepare.input=torn.parquet
+cp "$here/fixtures/play.txt" play.parquet
+prepare 3 'play.parquet: is no Parquet' prepare.input=play.parquet
+prepare 4 "lz4.parquet: column 'x'.*LZ4" prepare.input="$parquet/lz4.parquet"
+prepare 4 "int96.parquet: column 't'.*INT96" \
+  prepare.input="$parquet/int96.parquet"
+prepare 4 'flat.parquet: record 1: no lists .input_ids' \
+  prepare.input="$parquet/flat.parquet" prepare.reader=packed_sft
+flip "$parquet/flat.parquet" bit.parquet 885
+prepare 4 "bit.parquet: column 'fixed', row group 0.*checksum" \
+  prepare.input=bit.parquet prepare.field=text prepare.on_error=skip
+
 # --- training: data, run directory, divergence --------------------------------
 need 1 "$here/decks/prepare.nml" prepare.output=text.h5
 bad 3 'no_such.h5' "$text" data.train=no_such.h5 job.dir=new/run
