@@ -155,7 +155,7 @@ last_weight(const hy_doc *d)
 static int
 are(const int32_t *v, const int32_t *list, int n)
 {
-  return memcmp(v, list, (size_t)n * sizeof *list) == 0;
+  return n == 0 || memcmp(v, list, (size_t)n * sizeof *list) == 0;
 }
 
 /* What the post-processor puts around the tokens from `first` on, where it is
