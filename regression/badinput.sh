@@ -426,6 +426,9 @@ chat 4 'no form for tools' \
   generate.template=plain
 chat 2 'template.*nemotron3' "$say" generate.template=nemotron
 chat 2 'eot_id.*lacks' "$say" generate.template=llama3
+bad 2 'prepare.template.*eot_id.*lacks' "$top/input/prepare.nml" \
+  prepare.input=chat.jsonl prepare.output=new/x prepare.tokenizer="$tokens" \
+  prepare.template=llama3
 mkdir bare
 cp "$tokens/tokenizer.json" bare
 chat 3 'bare.*generate.template' "$say" generate.tokenizer=bare

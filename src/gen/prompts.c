@@ -57,31 +57,18 @@ options_of(const hy_deck_generate *d)
   return o;
 }
 
-/* The template of the key, else that of the tokenizer's folder. */
+/* The template, and the id that ends its turns. */
 static int
 find_chat(reading *r)
 {
-  const char *name = r->d->template, *end;
   hy_chat_options o = options_of(r->d);
-  int err = HY_OK;
+  int err = hy_chat_open(&r->chat, "generate.template", r->d->template, r->tok,
+                         r->path);
 
-  if (!name[0])
-    err = hy_chat_of_folder(&r->chat, r->path);
-  else if (!(r->chat = hy_chat_named(name)))
-    err = hy_fail(HY_EDECK,
-                  "generate.template: there is no template '%s'; there are: %s",
-                  name, hy_chat_names());
   if (!err)
     err = hy_chat_can(r->chat, &o);
-  if (err || !r->tok)
-    return err;
-  end = hy_chat_end(r->chat);
-  r->stop = end[0] ? hy_tok_find(r->tok, end) : -1;
-  if (end[0] && r->stop < 0)
-    err = hy_fail(HY_EDECK,
-                  "generate.template: %s ends turns with %s, which %s lacks; "
-                  "choose another template or tokenizer",
-                  hy_chat_name(r->chat), end, r->path);
+  if (!err && r->tok && hy_chat_end(r->chat)[0])
+    r->stop = hy_tok_find(r->tok, hy_chat_end(r->chat));
   return err;
 }
 

@@ -164,6 +164,7 @@ test_refused(void **state)
   REFUSED("{\"messages\":{}}", HY_EDATA, "not a list");
   strcpy(t.deck.generate.template, "llama3");
   REFUSED(say, HY_EDECK, "<|eot_id|>");
+  strcpy(t.deck.generate.template, "plain");
   t.deck.generate.reasoning_budget = 9;
   REFUSED(say, HY_EDECK, "can name no budget");
   strcpy(t.deck.generate.template, "llama4");

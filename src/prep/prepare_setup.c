@@ -118,18 +118,14 @@ static int
 open_template(hy_prep *p)
 {
   const hy_deck_prepare *d = p->d;
+  int err = HY_OK;
 
-  if (*d->template) {
-    p->chat = hy_chat_named(d->template);
-    return p->chat ? HY_OK
-                   : hy_fail(HY_EDECK,
-                             "prepare.template: no template '%s'; there are %s",
-                             d->template, hy_chat_names());
-  }
-  if (*d->tokenizer && hy_chat_of_folder(&p->chat, d->tokenizer)) {
-    p->chat = NULL;
-    hy_err_clear();
-  }
+  if (*d->template || *d->tokenizer)
+    err = hy_chat_open(&p->chat, "prepare.template", d->template, p->tok,
+                       d->tokenizer);
+  if (*d->template)
+    return err;
+  hy_err_clear();
   return HY_OK;
 }
 

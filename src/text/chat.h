@@ -62,9 +62,19 @@ int hy_chat_can(const hy_chat *c, const hy_chat_options *o);
  *  matches; the text says which key to set). */
 int hy_chat_of_folder(const hy_chat **c, const char *path);
 
+/** The template of that name, "": that of the tokenizer's folder. Its tokens
+ *  must be the tokenizer's: else they would become text, letter by letter.
+ *  \param key   of the deck, for messages
+ *  \param tok   NULL: its tokens are not looked for
+ *  \param path  where the tokenizer is from
+ *  Not collective. \return 0, HY_EDECK, or as hy_chat_of_folder; on error *c is
+ *  NULL. */
+int hy_chat_open(const hy_chat **c, const char *key, const char *name,
+                 const hy_tok *tok, const char *path);
+
 /** Text of a conversation, and where in it the assistant's words stand. An id
- *  is the assistant's if it starts at or after `from` and ends at or before `to`
- *  (hy_tok_encode_at). */
+ *  is the assistant's if it starts at or after `from` and ends at or before
+ * `to` (hy_tok_encode_at). */
 typedef struct {
   size_t from, to; /* bytes: from the end of the generation prompt to the end
                       of the token that ends the turn */

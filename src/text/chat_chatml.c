@@ -5,6 +5,8 @@
 
 #include <stdlib.h>
 
+const char *const hy_chat_chatml_tokens[] = {"<|im_start|>", NULL};
+
 void
 hy_chat_open_turn(hy_chat_run *r, const char *role)
 {

@@ -172,3 +172,37 @@ hy_chat_of_folder(const hy_chat **c, const char *path)
   free(dir);
   return err;
 }
+
+/* The tokenizer has this token of the template, or the template has none. */
+static int
+has(const hy_chat *c, const char *key, const char *token, const hy_tok *tok,
+    const char *path)
+{
+  if (!token[0] || hy_tok_find(tok, token) >= 0)
+    return HY_OK;
+  return hy_fail(HY_EDECK,
+                 "%s: the chat template %s writes %s, a token that %s lacks; "
+                 "take another template or tokenizer",
+                 key, c->name, token, path);
+}
+
+int
+hy_chat_open(const hy_chat **c, const char *key, const char *name,
+             const hy_tok *tok, const char *path)
+{
+  int err = HY_OK;
+
+  *c = NULL;
+  if (!name[0])
+    err = hy_chat_of_folder(c, path);
+  else if (!(*c = hy_chat_named(name)))
+    err = hy_fail(HY_EDECK, "%s: there is no template '%s'; there are: %s", key,
+                  name, hy_chat_names());
+  if (!err && tok)
+    err = has(*c, key, (*c)->end, tok, path);
+  for (int i = 0; !err && tok && (*c)->tokens && (*c)->tokens[i]; i++)
+    err = has(*c, key, (*c)->tokens[i], tok, path);
+  if (err)
+    *c = NULL;
+  return err;
+}

@@ -27,8 +27,9 @@ typedef struct {
 
 struct hy_chat {
   const char *name;
-  const char *hash;   /* of what it writes; see test_chat.c */
-  const char *end;    /* token that ends a turn, "": none */
+  const char *hash;          /* of what it writes; see test_chat.c */
+  const char *end;           /* token that ends a turn, "": none */
+  const char *const *tokens; /* others that a tokenizer must have; NULL: none */
   const char *effort; /* that it names in the last user turn, NULL: none */
   int budget;         /* 1: it can name a budget there */
   int tools;          /* 1: it has a form for tools and their calls */
@@ -76,6 +77,8 @@ const json_t *hy_chat_function(const json_t *tool);
 
 /* chat_chatml.c */
 
+/** Tokens of ChatML, for hy_chat.tokens. */
+extern const char *const hy_chat_chatml_tokens[];
 void hy_chat_write_chatml(hy_chat_run *r);
 void hy_chat_open_turn(hy_chat_run *r, const char *role);
 /** One call of a tool, without a line end after it. */

@@ -267,21 +267,27 @@ write_v15(hy_chat_run *r)
   hy_chat_put(r, think ? "" : "<think>\n\n</think>\n\n");
 }
 
+static const char *const tokens[] = {"<|begin_of_text|>", "<|start_header_id|>",
+                                     "<|end_header_id|>", NULL};
+
 const hy_chat hy_chat_llama3 = {
     .name = "llama3",
     .hash = "641d90fa5e7e1853b15ba36af73d271b3fb8de9b35d6fc82a08e194ce326a261",
     .end = "<|eot_id|>",
+    .tokens = tokens,
     .write = write_llama3};
 
 const hy_chat hy_chat_llama_v1 = {
     .name = "llama_nemotron",
     .hash = "6ef3a9bae00b69ac05c0020a5fac192200200de7fdebcd4e0ac79c990264dc65",
     .end = "<|eot_id|>",
+    .tokens = tokens,
     .write = write_v1};
 
 const hy_chat hy_chat_llama_v15 = {
     .name = "llama_nemotron_v1.5",
     .hash = "bccb2504ad033097fb0f51c32dfd83632c9b10122c41bffd000519fa9989063d",
     .end = "<|eot_id|>",
+    .tokens = tokens,
     .tools = 1,
     .write = write_v15};

@@ -124,6 +124,7 @@ const hy_chat hy_chat_nemotron3 = {
     .name = "nemotron3",
     .hash = "5d8fa833a9f83e2efb9478897614bde41504d774b17d08f604c429a3244aea94",
     .end = "<|im_end|>",
+    .tokens = hy_chat_chatml_tokens,
     .effort = "efficient",
     .budget = 1,
     .tools = 1,
