@@ -20,18 +20,46 @@
 enum { N_DOCS = 300, VOCAB = 97, L = 16 };
 
 static hy_comm world;
-static char *path;
+static char *paths[2], *path;
 static int64_t len[N_DOCS], start[N_DOCS + 1];
 static int32_t *token;
+
+/* The same documents, one sequence each, and cut into sequences of 7 tokens. */
+static void
+write_data(const char *name, int cut)
+{
+  hy_indexed_head h = {8, start[N_DOCS], 0, N_DOCS};
+  int64_t border[N_DOCS], *seq = hy_malloc((size_t)start[N_DOCS] * sizeof *seq);
+  hy_indexed_out *o;
+
+  for (int d = 0; d < N_DOCS; d++) {
+    border[d] = h.n_seq;
+    for (int64_t t = 0; t < len[d]; t += 7)
+      seq[h.n_seq++] = start[d] + t;
+  }
+  if (cut)
+    assert_int_equal(hy_indexed_create_seq(&o, name, &h, &world), HY_OK);
+  else
+    assert_int_equal(
+        hy_indexed_create(&o, name, 8, start[N_DOCS], N_DOCS, &world), HY_OK);
+  if (world.rank == 0) {
+    hy_indexed_put_ids(o, 0, start[N_DOCS], token);
+    if (cut) {
+      hy_indexed_put_docs(o, 0, h.n_seq, seq);
+      hy_indexed_put_borders(o, 0, N_DOCS, border);
+    } else
+      hy_indexed_put_docs(o, 0, N_DOCS, start);
+  }
+  assert_int_equal(hy_indexed_close(o, HY_OK), HY_OK);
+  free(seq);
+}
 
 /* Documents of 0 to 49 tokens, a long one, runs of empty ones. */
 static void
 make_data(void)
 {
   const char *dir = getenv("HYMN_TESTDIR");
-  hy_indexed_out *o;
 
-  path = hy_asprintf("%s/test_rows", dir ? dir : ".");
   for (int d = 0; d < N_DOCS; d++) {
     len[d] = (int64_t)(hy_rng_u64(1, (uint64_t)d) % 50);
     if (d % 7 < 2)
@@ -43,13 +71,11 @@ make_data(void)
   token = hy_malloc((size_t)start[N_DOCS] * sizeof *token);
   for (int64_t i = 0; i < start[N_DOCS]; i++)
     token[i] = (int32_t)(hy_rng_u64(2, (uint64_t)i) % VOCAB);
-  assert_int_equal(
-      hy_indexed_create(&o, path, 8, start[N_DOCS], N_DOCS, &world), HY_OK);
-  if (world.rank == 0) {
-    hy_indexed_put_ids(o, 0, start[N_DOCS], token);
-    hy_indexed_put_docs(o, 0, N_DOCS, start);
+  for (int cut = 0; cut < 2; cut++) {
+    paths[cut] = hy_asprintf("%s/test_rows%d", dir ? dir : ".", cut);
+    write_data(paths[cut], cut);
   }
-  assert_int_equal(hy_indexed_close(o, HY_OK), HY_OK);
+  path = paths[0];
 }
 
 static hy_rows *
@@ -157,19 +183,23 @@ static void
 test_rows(void **state)
 {
   (void)state;
-  for (int cross = 0; cross < 2; cross++)
-    for (int shuffle = 0; shuffle < 2; shuffle++) {
-      hy_rows *r = open_rows((hy_rows_keys){.seq_len = L,
-                                            .vocab = VOCAB,
-                                            .seed = 5,
-                                            .shuffle = shuffle,
-                                            .cross = cross,
-                                            .to = 1});
+  for (int i = 0; i < 8; i++) {
+    int cross = i & 1, shuffle = i >> 1 & 1;
+    hy_rows *r;
 
-      for (int64_t epoch = -1; epoch < 4; epoch++)
-        check_epoch(r, epoch, 0, N_DOCS, cross);
-      hy_rows_free(r);
-    }
+    path = paths[i >> 2];
+    r = open_rows((hy_rows_keys){.seq_len = L,
+                                 .vocab = VOCAB,
+                                 .seed = 5,
+                                 .shuffle = shuffle,
+                                 .cross = cross,
+                                 .to = 1});
+
+    for (int64_t epoch = -1; epoch < 4; epoch++)
+      check_epoch(r, epoch, 0, N_DOCS, cross);
+    hy_rows_free(r);
+  }
+  path = paths[0];
 }
 
 /* Epochs in turn, as near the end of one, and any row alone: the same. */
@@ -277,13 +307,15 @@ main(int argc, char **argv)
   make_data();
   if (cmocka_run_group_tests(tests, NULL, NULL))
     MPI_Abort(MPI_COMM_WORLD, 1);
-  for (int i = 0; i < 2 && world.rank == 0; i++) {
-    char *name = hy_asprintf("%s.%s", path, suffix[i]);
+  for (int i = 0; i < 4; i++) {
+    char *name = hy_asprintf("%s.%s", paths[i / 2], suffix[i % 2]);
 
-    unlink(name);
+    if (world.rank == 0)
+      unlink(name);
     free(name);
   }
-  free(path);
+  free(paths[0]);
+  free(paths[1]);
   free(token);
   MPI_Finalize();
   return 0;
