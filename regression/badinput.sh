@@ -215,6 +215,52 @@ printf '{"text":"a"}\n{"txt":"b"}\n' >field.jsonl
 prepare 4 'field.jsonl:2.*field' prepare.input=field.jsonl
 printf '{"ids":[1,2]}\n{"ids":[1,4096]}\n' >large.jsonl
 prepare 4 'large.jsonl:2.*vocabulary' prepare.input=large.jsonl
+
+# records: one that is wrong ends the run with its line, or is counted
+echo '{"text":"a"}' >many.jsonl
+reasons=
+record() { # PHRASE LINE, with escapes of printf
+  { echo '{"text":"a"}' && printf "$2\n"; } >record.jsonl
+  printf "$2\n" >>many.jsonl
+  prepare 4 "record.jsonl:2: $1; " prepare.input=record.jsonl
+  reasons="$reasons|$1"
+}
+user='{"role":"user","content":"u"}'
+assistant='{"role":"assistant","content":"a"}'
+record 'JSON that breaks off' '{"text":"b"'
+record 'broken JSON' "{'text':1}"
+record 'duplicated key' '{"text":"b","text":"c"}'
+record 'NUL byte' '{"text":"\000"}'
+record 'number out of range' '{"text":"b","n":1e999}'
+record 'no JSON object' '[1]'
+record 'no field that is known' '{"txt":"b"}'
+record 'text that is no string' '{"text":["b"]}'
+record 'empty answer' '{"prompt":"b","answer":" "}'
+record 'roles out of order' "{\"messages\":[$assistant]}"
+record "last message is not the assistant's" "{\"messages\":[$user]}"
+record 'message without a role' "{\"messages\":[{},$assistant]}"
+record '`ids` that are no integers' '{"ids":[1,2.5]}'
+record '`label` that names no ending' \
+  '{"ctx":"c","endings":["a","b"],"label":2}'
+record '`loss_mask` of another length than `input_ids`' \
+  '{"input_ids":[1,2],"loss_mask":[1],"seq_start_id":[0]}'
+need 2 "$here/decks/prepare.nml" prepare.output=many.h5 \
+  prepare.input=many.jsonl prepare.on_error=skip
+test_that "... $(($(wc -l <many.jsonl) - 1)) reasons counted" \
+  [ "$(grep -c -E "1 .*(${reasons#|})" out)" = \
+  $(($(wc -l <many.jsonl) - 1)) ]
+prepare 2 'no reader .hellaswig.*hellaswag' prepare.reader=hellaswig
+prepare 2 'no template .nemotron.*nemotron3' prepare.template=nemotron
+cp "$tokens/tokenizer.json" alone.json
+prepare 2 'prepare.template: ' prepare.reader=chat \
+  prepare.input="$here/fixtures/data/chat.jsonl" \
+  prepare.tokenizer="$PWD/alone.json"
+printf '[{"text":"a"},{"text"' >torn.json
+prepare 4 'torn.json: breaks off' prepare.input=torn.json
+printf '[{"text":"a"},\n{"text":1}]' >list.json
+prepare 4 'list.json: record 2: text that is no string' prepare.input=list.json
+prepare 3 'bad_magic.idx' \
+  prepare.input="$here/fixtures/indexed/bad_magic.idx"
 printf 'no gzip' >plain.txt.gz
 prepare 3 'plain.txt.gz.*gzip' prepare.input=plain.txt.gz
 gzip -c "$here/fixtures/play.txt" | head -c 3000 >cut.txt.gz

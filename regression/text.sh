@@ -101,6 +101,33 @@ done
 test_that 'curation on 1 and 2 ranks: the same file' cmp curate.1.h5 curate.2.h5
 test_that 'curation on 1 and 4 ranks: the same file' cmp curate.1.h5 curate.4.h5
 
+# readers: documents and tokens are those of other programs (fixtures/data)
+records=$here/fixtures/data
+reads() { # FILE READER KEYS...
+  file=$1 want=$2
+  shift 2
+  grep -F "{\"file\": \"$file\", \"reader\": \"$want\"" \
+    "$records/expected.jsonl" >lines
+  n_docs=$(grep -o '"ids": ' lines | wc -l)
+  n_ids=$(grep -o '"ids": \[[^]]*' lines | tr -cd ',\n' | wc -c)
+  prepare 2 read.h5 prepare.input="$records/$file" \
+    prepare.eos='<|endoftext|>' prepare.reader="${want%+*}" "$@"
+  test_that "$file, $want: $n_docs documents, $n_ids tokens" \
+    grep -q "prepare: $n_docs documents, $n_ids tokens" out
+}
+reads hellaswag.jsonl hellaswag
+reads gsm8k.jsonl gsm8k
+reads squad.json squad
+reads squad.json squad_automodel
+reads squad.json squad+template prepare.template=nemotron3
+reads helpsteer3.jsonl helpsteer3
+reads helpsteer3.jsonl helpsteer3+rejected prepare.preference=rejected
+reads chat.jsonl chat
+reads chat.jsonl tulu3
+reads turns.jsonl chat+each prepare.turns=each
+reads openmath.jsonl openmath
+reads pair.jsonl pair
+
 # --- generate: the greedy tokens of the decode case -----------------------------
 decode=$cases/decode/expected.safetensors
 # ints FILE NAME: an int64 tensor of a safetensors file.

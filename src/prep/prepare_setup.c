@@ -138,6 +138,7 @@ open_reader(hy_prep *p)
                          .prompt = d->prompt,
                          .answer = d->answer,
                          .chat = p->chat,
+                         .templated = *d->template != '\0',
                          .loss = d->loss,
                          .turns = d->turns,
                          .preference = d->preference,
