@@ -94,6 +94,11 @@ refuse 'nor does another switch' 'was trained on' data.train=sub/one.json \
   data.train_2=sub/two.json data.switch_tokens=2816 ckpt.load=whole
 refuse 'nor another file' 'was trained on' data.train=a.h5 ckpt.load=whole
 
+run 1 "$deck" job.dir=refused data.train=sub/one.json ckpt.load=whole \
+  data.train_2=sub/two.json data.switch_tokens=3072 data.shuffle=.false.
+test_that 'nor another order of rows' \
+  eval "[ $rc = 2 ] && grep -q 'data.shuffle: is 0' err"
+
 # packed, indexed and random rows in one mix; shares of one indexed file
 run 2 "$deck" data.train=2,a.h5,1,"$idx",1,mock data.seq_len=64 \
   data.valid="$idx.idx" data.test="$idx.bin" data.split=8,1,1 \

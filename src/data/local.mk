@@ -95,6 +95,12 @@ src_libhymn_a_SOURCES += \
   src/data/rows.c src/data/rows.h \
   src/data/shares.c src/data/shares.h \
   src/data/rows_mock.c src/data/rows_packed.c
+hymn_unit_tests += src/data/test_shares
+src_data_test_shares_SOURCES = src/data/test_shares.c
+src_data_test_shares_LDADD = $(HYMN_TEST_LIBS)
+hymn_unit_tests += src/data/test_blend_file_mpi
+src_data_test_blend_file_mpi_SOURCES = src/data/test_blend_file_mpi.c
+src_data_test_blend_file_mpi_LDADD = $(HYMN_TEST_LIBS)
 hymn_unit_tests += src/data/test_blend_mpi
 src_data_test_blend_mpi_SOURCES = src/data/test_blend_mpi.c src/data/test_pack.h
 src_data_test_blend_mpi_LDADD = $(HYMN_TEST_LIBS)

@@ -1,13 +1,9 @@
-/* Mixes of sources: exact shares at any place, two phases, files that say
- * them, what is refused; rows dealt by cost and read ahead. */
+/* Mixes of sources: two phases, what is refused; rows dealt by cost and read
+ * ahead. */
 #include "base/err.h"
-#include "base/file.h"
 #include "data/batch.h"
-#include "data/blend_file.h"
-#include "data/shares.h"
 #include "data/test_pack.h"
 
-#include <math.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -21,81 +17,6 @@ static hy_comm world, self;
 static stream all_docs;
 static char *file[3]; /* packed: tokenizer A, A and B */
 static hy_deck_data base;
-
-/* ---- shares ---- */
-
-static void
-walk(const double *weight, int n, int64_t from, int64_t len)
-{
-  hy_shares *s = hy_shares_new(weight, n);
-  int64_t seen[16], at;
-  double sum = 0;
-
-  assert_non_null(s);
-  for (int j = 0; j < n; j++) {
-    sum += weight[j];
-    seen[j] = hy_shares_count(s, j, from);
-  }
-  for (int64_t i = from; i < from + len; i++) {
-    int j = hy_shares_at(s, i, &at);
-
-    assert_in_range(j, 0, n - 1);
-    assert_true(weight[j] > 0);
-    assert_int_equal(at, seen[j]++);
-    for (int k = 0; k < n; k++) {
-      long double want = (long double)weight[k] / (long double)sum * (i + 1);
-
-      assert_int_equal(hy_shares_count(s, k, i + 1), seen[k]);
-      assert_true(fabsl((long double)seen[k] - want) <
-                  2 + 1e-12L * (long double)i);
-    }
-  }
-  hy_shares_free(s);
-}
-
-static void
-test_shares(void **state)
-{
-  static const double weight[][8] = {
-      {1},
-      {0.6, 0.4},
-      {0.1, 0.2, 0.3, 0.4},
-      {1, 0, 0, 5},
-      {1e-6, 1, 1e3},
-      {0.5, 0.25, 0.125, 0.0625, 0.03125, 0.03125},
-      {1.0 / 3, 1.0 / 7, 0.7, 11.0 / 13},
-      {97, 1, 1, 1},
-      {1e300, 2e300, 3e300},
-      {1e-318, 0, 3e-318}, /* below the least normal number */
-  };
-
-  (void)state;
-  for (size_t w = 0; w < sizeof weight / sizeof *weight; w++) {
-    int n = 8;
-
-    while (n > 1 && weight[w][n - 1] == 0)
-      n--;
-    walk(weight[w], n, 0, 2000);
-    if (w < 8)
-      walk(weight[w], n, 999999999999, 300);
-  }
-  assert_null(hy_shares_new((double[]){1, 1e-300}, 2));
-}
-
-/* Decimal weights are exact: after 10 samples of 0.6 and 0.4 there are 6 and
- * 4, and as many times 10 as can be counted change nothing. */
-static void
-test_exact(void **state)
-{
-  hy_shares *s = hy_shares_new((double[]){0.6, 0.4}, 2);
-
-  (void)state;
-  for (int64_t n = 10; n < INT64_MAX / 20; n *= 10) {
-    assert_int_equal(hy_shares_count(s, 0, n), n / 10 * 6);
-    assert_int_equal(hy_shares_count(s, 1, n), n / 10 * 4);
-  }
-  hy_shares_free(s);
-}
 
 /* ---- loaders ---- */
 
@@ -405,153 +326,15 @@ test_refused(void **state)
   refused(&d, HY_EDECK, "data.train: not set");
 }
 
-/* ---- files ---- */
-
-static int
-read_text(const char *text, hy_mix mix[3])
-{
-  char *path = hy_asprintf("%s.%d.json", file[0], world.rank);
-  int err;
-
-  assert_int_equal(hy_file_write(path, text, strlen(text)), HY_OK);
-  err = hy_blend_file_read(path, mix);
-  unlink(path);
-  free(path);
-  return err;
-}
-
-static void
-test_file(void **state)
-{
-  char *dir = hy_path_dir(file[0]), *want = hy_path_join(dir, "sub/a b");
-  hy_mix mix[3];
-
-  (void)state;
-  assert_int_equal(
-      read_text("{\"train\": [\"0.7\", \"sub/a b\", 3e-1, \"/c\"], \"valid\": "
-                "\" 1.0\\t/d\\n2 mock \", \"test\": null}",
-                mix),
-      HY_OK);
-  assert_int_equal(mix[0].n, 2);
-  assert_string_equal(mix[0].path[0], want);
-  assert_true(mix[0].weight[0] == 0.7 && mix[0].weight[1] == 0.3);
-  assert_int_equal(mix[1].n, 2);
-  assert_string_equal(mix[1].path[0], "/d");
-  assert_string_equal(mix[1].path[1], "mock");
-  assert_int_equal(mix[2].n, 0);
-  for (int i = 0; i < 3; i++)
-    hy_mix_clear(&mix[i]);
-  assert_int_equal(
-      read_text("{\"train\": \"/x\", \"valid\": [\"/y\"], \"test\": []}", mix),
-      HY_OK);
-  assert_string_equal(mix[0].path[0], "/x");
-  assert_string_equal(mix[1].path[0], "/y");
-  for (int i = 0; i < 3; i++)
-    hy_mix_clear(&mix[i]);
-  free(want);
-  free(dir);
-}
-
-static void
-test_bad_file(void **state)
-{
-  static const char *const bad[][2] = {
-      {"", "broken JSON"},
-      {"{\"train\": ", "broken JSON"},
-      {"[]", "is no JSON object"},
-      {"{\"train\": [], \"valid\": []}", "key \"test\" is missing"},
-      {"{\"train\": [], \"train\": [], \"valid\": [], \"test\": []}",
-       "duplicate object key"},
-      {"{\"train\": [], \"valid\": [], \"test\": [], \"tset\": []}",
-       "key \"tset\" is not known"},
-      {"{\"datasets\": []}", "is a raw blend"},
-      {"{\"train\": 3, \"valid\": [], \"test\": []}", "neither a list"},
-      {"{\"train\": [\"a\", \"b\"], \"valid\": [], \"test\": []}",
-       "\"a\" is not a weight"},
-      {"{\"train\": [\"1\", \"a\", \"2\"], \"valid\": [], \"test\": []}",
-       "\"2\" has no path"},
-      {"{\"train\": \"1 a 2\", \"valid\": [], \"test\": []}",
-       "\"2\" has no path"},
-      {"{\"train\": [\"-1\", \"a\"], \"valid\": [], \"test\": []}",
-       "a weight is negative"},
-      {"{\"train\": [\"nan\", \"a\"], \"valid\": [], \"test\": []}",
-       "\"nan\" is not a weight"},
-      {"{\"train\": [\"1e999\", \"a\"], \"valid\": [], \"test\": []}",
-       "is not a weight"},
-      {"{\"train\": [0, \"a\", 0, \"b\"], \"valid\": [], \"test\": []}",
-       "no weight is above 0"},
-      {"{\"train\": [1, \"a\", 1, \"a\"], \"valid\": [], \"test\": []}",
-       "a path is there twice"},
-      {"{\"train\": [1, [\"a\"]], \"valid\": [], \"test\": []}",
-       "entry 2 is neither"},
-      {"{\"train\": [1, \"\"], \"valid\": [], \"test\": []}", "has no path"},
-  };
-  hy_mix mix[3];
-
-  (void)state;
-  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-    assert_int_equal(read_text(bad[i][0], mix), HY_EDATA);
-    if (!strstr(hy_err_text(), bad[i][1]))
-      fail_msg("%s gives '%s', not '%s'", bad[i][0], hy_err_text(), bad[i][1]);
-    assert_int_equal(mix[0].n + mix[1].n + mix[2].n, 0);
-    hy_err_clear();
-  }
-  assert_int_equal(hy_blend_file_read("no/such.json", mix), HY_EFILE);
-  hy_err_clear();
-}
-
-static void
-test_resolve(void **state)
-{
-  static const char text[] = "{\"train\": [\"2\", \"t\", \"1\", \"/u\"], "
-                             "\"valid\": [\"1\", \"v\"], \"test\": []}";
-  char *path = scratch("test_blend.json"), *dir = hy_path_dir(path), *t;
-  char *set = hy_asprintf("data.train=%s", path);
-  hy_deck d;
-
-  (void)state;
-  if (world.rank == 0)
-    assert_int_equal(hy_file_write(path, text, sizeof text - 1), HY_OK);
-  MPI_Barrier(MPI_COMM_WORLD);
-  hy_deck_init(&d);
-  assert_int_equal(hy_deck_set(&d, set), HY_OK);
-  assert_int_equal(hy_blend_file_resolve(&d, &world), HY_OK);
-  t = hy_path_join(dir, "t");
-  assert_int_equal(d.data.train.n, 2);
-  assert_string_equal(d.data.train.path[0], t);
-  assert_true(d.data.train.weight[0] == 2);
-  assert_int_equal(d.data.valid.n, 1);
-  assert_int_equal(d.data.test.n, 0);
-  assert_int_equal(hy_deck_set(&d, set), HY_OK);
-  assert_int_equal(hy_deck_set(&d, "data.valid=mock"), HY_OK);
-  assert_int_equal(hy_blend_file_resolve(&d, &world), HY_OK);
-  assert_string_equal(d.data.valid.path[0], "mock");
-  set[5] = 't'; /* data.test=... has nothing in the file */
-  memmove(set + 9, set + 10, strlen(set + 10) + 1);
-  memcpy(set + 5, "test", 4);
-  assert_int_equal(hy_deck_set(&d, set), HY_OK);
-  assert_int_equal(hy_blend_file_resolve(&d, &world), HY_EDATA);
-  assert_non_null(strstr(hy_err_text(), "test is empty"));
-  hy_err_clear();
-  hy_deck_free(&d);
-  MPI_Barrier(MPI_COMM_WORLD);
-  if (world.rank == 0)
-    unlink(path);
-  free(t);
-  free(set);
-  free(dir);
-  free(path);
-}
-
 int
 main(int argc, char **argv)
 {
   const struct CMUnitTest tests[] = {
-      cmocka_unit_test(test_shares),   cmocka_unit_test(test_exact),
-      cmocka_unit_test(test_phases),   cmocka_unit_test(test_same_rows),
-      cmocka_unit_test(test_jumps),    cmocka_unit_test(test_balance),
-      cmocka_unit_test(test_refused),  cmocka_unit_test(test_file),
-      cmocka_unit_test(test_bad_file), cmocka_unit_test(test_resolve)};
+
+      cmocka_unit_test(test_phases),  cmocka_unit_test(test_same_rows),
+      cmocka_unit_test(test_jumps),   cmocka_unit_test(test_balance),
+      cmocka_unit_test(test_refused),
+  };
   int bad;
 
   MPI_Init(&argc, &argv);

@@ -1,6 +1,7 @@
 #include "job/train_data.h"
 #include "base/err.h"
 #include "base/file.h"
+#include "io/ckpt.h"
 #include "layer/layer.h"
 #include "model/count.h"
 
@@ -136,6 +137,47 @@ hy_data_check_same(const hy_loader *l, const char *lineage, const char *path)
   json_decref(a);
   json_decref(b);
   free(now.data);
+  return err;
+}
+
+/* One key, now and then. */
+static int
+same_key(const char *key, double now, double was, const char *path)
+{
+  if (now == was)
+    return HY_OK;
+  return hy_fail(HY_EDECK,
+                 "data.%s: is %.15g, %s was made with %.15g, and which rows "
+                 "come next depends on it; set it to that",
+                 key, now, path, was);
+}
+
+int
+hy_data_check_keys(const hy_deck *d, const char *path)
+{
+  const hy_deck_data *now = &d->data, *was;
+  hy_deck *old = hy_malloc(sizeof *old);
+  hy_buf text = {0};
+  int err = hy_ckpt_deck(&text, path);
+
+  hy_deck_init(old);
+  was = &old->data;
+  if (!err)
+    err = hy_deck_parse(old, text.data, path, NULL);
+  if (!err)
+    err = same_key("shuffle", now->shuffle, was->shuffle, path);
+  if (!err)
+    err = same_key("cross", now->cross, was->cross, path);
+  if (!err && now->seq_len && was->seq_len)
+    err = same_key("seq_len", (double)now->seq_len, (double)was->seq_len, path);
+  if (!err && now->split.n > 1 && was->split.n > 1)
+    for (int i = 0; i < now->split.n && !err; i++)
+      err = same_key("split", now->split.v[i], was->split.v[i], path);
+  else if (!err)
+    err = same_key("split", now->split.n, was->split.n, path);
+  hy_deck_free(old);
+  free(old);
+  free(text.data);
   return err;
 }
 

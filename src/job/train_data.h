@@ -29,6 +29,10 @@ int hy_data_check_tokenizer(const hy_loader *l, const char *folder);
 int hy_data_check_same(const hy_loader *l, const char *lineage,
                        const char *path);
 
+/** Refuse keys of &data that give another order of rows than the deck stored in
+ *  a checkpoint. Not collective. \return 0, HY_EDECK, as hy_ckpt_deck */
+int hy_data_check_keys(const hy_deck *d, const char *path);
+
 /** Print how many rows of each source n rows of data.train are; with `seen` the
  *  tokens read of each in this start too. Nothing for mock data. */
 void hy_data_print(const hy_loader *l, int64_t n, int seen);

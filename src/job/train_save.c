@@ -10,9 +10,11 @@ static hy_ckpt_state *
 state_of(hy_train *r)
 {
   hy_ckpt_state *st = &r->state;
+  int64_t n_rows = hy_loader_n_rows(r->train);
 
   st->step = r->step;
   st->samples = st->cursor = r->samples;
+  st->epoch = n_rows > 0 ? r->samples / n_rows : 0;
   st->tokens = r->tokens;
   st->seed = r->deck->job.seed;
   st->config = r->source.config;

@@ -182,6 +182,8 @@ read_carried(hy_train *r, const char *path)
     s->lineage = lineage.data;
     if (!err)
       err = hy_data_check_same(r->train, s->lineage, path);
+    if (!err)
+      err = hy_data_check_keys(r->deck, path);
   }
   return hy_agree(&r->grid->world, err);
 }
