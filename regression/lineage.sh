@@ -100,6 +100,22 @@ need 2 "$here/decks/text.nml" data.train="$fixture/indexed/megatron_u16.idx" \
 test_that 'training on indexed data, 1 and 2 ranks' \
   awk -f "$here/compare-csv.awk" -v tol='loss=1e-5 gnorm=1e-4' \
   one/history.csv two/history.csv
+# 105 rows an epoch: stopped before its end, gone on into the next
+content() { "$hymn" --inspect "$1" | sed -n 's/^content *//p'; }
+# trains STEPS ARGS...
+trains() {
+  steps=$1
+  shift
+  need 1 "$here/decks/text.nml" data.train="$fixture/indexed/megatron_u16" \
+    data.seq_len=64 optim.decay=28 optim.n_steps="$steps" \
+    ckpt.save_every="$steps" "$@"
+}
+trains 28 job.dir=whole
+trains 20 job.dir=half
+trains 28 job.dir=half ckpt.load=half
+test_that 'training on indexed data stopped and resumed' \
+  [ "$(content whole)" = "$(content half)" ]
+
 need 2 "$here/decks/prepare.nml" prepare.output=mega prepare.format=megatron
 need 1 "$here/decks/text.nml" data.train=mega data.seq_len=64 job.dir=three \
   optim.n_steps=1 ckpt.save_every=1
