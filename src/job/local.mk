@@ -3,6 +3,9 @@
 src_libhymn_a_SOURCES += \
   src/job/bench.c \
   src/job/bench_ckpt.c \
+  src/job/bench_data.c src/job/bench_data.h \
+  src/job/bench_encode.c \
+  src/job/bench_loader.c \
   src/job/compare.c \
   src/job/compare_reference.c src/job/compare_reference.h \
   src/job/export.c \
@@ -30,7 +33,7 @@ EXTRA_DIST += src/job/jobs.def
 TESTS += src/job/test_cli.sh
 EXTRA_DIST += src/job/test_cli.sh
 
-dist_input_DATA += input/bench.nml input/bench-ckpt.nml input/bench-nano.nml input/bench-scaling.nml input/pretrain.nml
+dist_input_DATA += input/bench.nml input/bench-ckpt.nml input/bench-data.nml input/bench-nano.nml input/bench-scaling.nml input/pretrain.nml
 # published architectures
 dist_input_DATA += \
   input/lightning.nml input/nano.nml input/nano-512k.nml \
