@@ -67,7 +67,7 @@ if [ ! -e "$build/Makefile" ]; then
     { [ -e "$top/configure" ] || sh "$top/bootstrap" >/dev/null 2>&1; } &&
     (cd "$build" && OMPI_CC=clang MPICH_CC=clang CFLAGS='-g -O1' \
       "$top/configure" -q --enable-sanitizers --disable-openmp \
-      --disable-dependency-tracking >configure.log 2>&1) || {
+      >configure.log 2>&1) || {
     tail -n 5 "$build/configure.log"
     echo "fuzz: cannot configure in $build" >&2
     exit 5
