@@ -3,7 +3,7 @@ src_libhymn_a_SOURCES += \
   src/text/tok.h src/text/tok_json.h \
   src/text/tok_added.c src/text/tok_bpe.c src/text/tok_cache.c \
   src/text/tok_load.c src/text/tok_nfc.c src/text/tok_parts.c \
-  src/text/tok_post.c src/text/tok_scan.c src/text/tok_split.c \
+  src/text/tok_post.c src/text/tok_regex.c src/text/tok_scan.c src/text/tok_split.c \
   src/text/tok_table.c \
   src/text/tokenizer.c src/text/tokenizer.h \
   src/text/utf8.c src/text/utf8.h

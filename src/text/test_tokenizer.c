@@ -217,9 +217,10 @@ test_refused(void **state)
 static void
 test_patterns(void **state)
 {
-  static const char *const bad[] = {"\\h+",       "\\p{N}{1,3}+", "[a[b]]",
-                                    "[a&&b]",     "(?m)a.b",      "a(?i)b",
-                                    "(?<n>a)\\1", "\\pL",         "(a"};
+  static const char *const bad[] = {
+      "\\H+",   "\\p{N}{1,3}+", "[a[^b]]",    "[a&&b]", "(?m)a.b",
+      "a(?i)b", "(?<n>a)\\1",   "\\pL",       "(a",     "[a[b-]c]",
+      "[\\W]",  "(?i:miss)",    "[[:graph:]]"};
 
   (void)state;
   for (size_t i = 0; i < sizeof bad / sizeof bad[0]; i++) {

@@ -152,11 +152,12 @@ struct hy_tok {
 /* tok_load.c */
 int hy_tok_load(hy_tok *t, const char *path);
 
-/* tok_split.c: regexes and the split of a piece. */
+/* tok_regex.c */
 int hy_tok_compile(pcre2_code **re, const char *pattern, int literal,
                    const char *where);
 /** GPT-2's split, which ByteLevel with use_regex means. */
 extern const char hy_tok_gpt2[];
+/* tok_split.c */
 /** Cut text by the steps from `step` on and append the ids of the pieces. */
 int hy_tok_pieces(hy_tok *t, int step, const char *text, size_t n,
                   const hy_tok_sink *out);
