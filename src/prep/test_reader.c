@@ -298,6 +298,51 @@ test_note(void **state)
   result_clear(&got);
 }
 
+static int
+take_flags(void *arg, const hy_doc *d)
+{
+  *(int *)arg = d->wrap << 1 | d->eos;
+  return HY_OK;
+}
+
+/* A template with tokens of its own begins and ends with them; of another one
+ * the document does, as a text. */
+static void
+test_around(void **state)
+{
+  static const char talk[] = "{\"messages\":[" USER "," SAYS "]}";
+  static const struct {
+    const char *chat, *record;
+    int flags;
+  } cases[] = {{"nemotron3", talk, 0},
+               {"llama3", talk, 0},
+               {"plain", talk, 3},
+               {"plain", "{\"text\":\"a\"}", 3},
+               {"plain", "{\"ids\":[5]}", 1},
+               {"plain", "{\"prompt\":\"a\",\"answer\":\"b\"}", 3}};
+
+  (void)state;
+  for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+    char name[32];
+    hy_reader_keys k = keys_for("auto", name);
+    json_t *o = parse(cases[i].record, strlen(cases[i].record));
+    hy_record rec = {.json = o};
+    hy_reader *r;
+    const char *why;
+    int flags = -1;
+
+    k.wrap = 1;
+    k.chat = hy_chat_named(cases[i].chat);
+    assert_int_equal(hy_reader_new(&r, &k), HY_OK);
+    assert_int_equal(hy_reader_record(r, &rec, &why, take_flags, &flags),
+                     HY_OK);
+    assert_null(why);
+    assert_int_equal(flags, cases[i].flags);
+    hy_reader_free(r);
+    json_decref(o);
+  }
+}
+
 /* Lists in a column of strings. */
 static void
 test_strings(void **state)
@@ -324,7 +369,7 @@ main(void)
       cmocka_unit_test(test_expected), cmocka_unit_test(test_whole),
       cmocka_unit_test(test_packed),   cmocka_unit_test(test_packed_whole),
       cmocka_unit_test(test_loss),     cmocka_unit_test(test_note),
-      cmocka_unit_test(test_strings)};
+      cmocka_unit_test(test_around),   cmocka_unit_test(test_strings)};
 
   open_tokenizer();
   return close_tokenizer(cmocka_run_group_tests(tests, NULL, NULL));
