@@ -99,4 +99,39 @@ test_that 'with its lineage' eval \
 prepare 2 from.h5 prepare.input=megatron.idx prepare.eos='<|endoftext|>'
 prepare 2 to.h5 prepare.input="$indexed/docs.jsonl" prepare.eos='<|endoftext|>'
 test_that 'and read again it is the text' h5diff -q from.h5 to.h5 /tokens
+
+# --- a raw blend in two phases --------------------------------------------------------
+mkdir -p hub/data
+head -n 4 "$here/fixtures/books.jsonl" >hub/data/train-00000.jsonl
+tail -n 1 "$here/fixtures/books.jsonl" >hub/data/test-00000.jsonl
+cat >raw.json <<END
+{"phases": [
+  {"tokens": 8192, "datasets": [
+    {"name": "books", "path": "hub", "split": "train", "weight": 0.75},
+    {"name": "play", "path": "$here/fixtures/play.txt", "weight": "0.25"}]},
+  {"tokens": 4096, "datasets": [
+    {"name": "play", "path": "$here/fixtures/play.txt", "weight": 1},
+    {"name": "pairs", "path": "$here/fixtures/data/pair.jsonl", "weight": 3,
+     "reader": "pair"}]}]}
+END
+blended() { # RANKS
+  run "$1" "$top/input/prepare.nml" prepare.blend=raw.json prepare.output=mix \
+    prepare.tokenizer="$tokens" prepare.seq_len=64
+}
+blended 2
+test_that 'two phases' eval "[ $rc = 0 ] && grep -q \
+  \"data.train='mix/blend.json'.*_phase2.json' data.switch_tokens=8192\" out"
+test_that 'a data set of both is prepared once' \
+  [ "$(grep -c '^prepare: data set' out)" = 3 ]
+test_that 'a split takes its files' eval \
+  "grep -q 'hub/data/train-00000.jsonl' out && ! grep -q test-0 out"
+cp -r mix mix.1
+rm -r mix/datasets/play
+blended 4
+test_that 'what is there already stays, the rest is the same' eval \
+  "[ $rc = 0 ] && [ \$(grep -c 'from an earlier run' out) = 2 ] &&
+   diff -r mix mix.1"
+run 2 "$here/decks/text.nml" data.train=mix/blend.json job.dir=run \
+  data.train_2=mix/blend_phase2.json data.switch_tokens=8192 optim.n_steps=3
+test_that 'and a training takes it' [ $rc = 0 ]
 finish

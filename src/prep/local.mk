@@ -2,12 +2,17 @@
 src_libhymn_a_SOURCES += \
   src/prep/part.c src/prep/part.h \
   src/prep/prepare.c src/prep/prepare.h src/prep/prepare_impl.h \
+  src/prep/prepare_blend.c src/prep/prepare_done.c \
+  src/prep/raw_blend.c src/prep/raw_blend.h \
   src/prep/prepare_head.c src/prep/prepare_report.c \
   src/prep/prepare_setup.c src/prep/prepare_shards.c \
   src/prep/prepare_units.c src/prep/prepare_window.c \
   src/prep/prepare_write.c \
   src/prep/tally.c src/prep/tally.h
 
+hymn_unit_tests += src/prep/test_raw_blend
+src_prep_test_raw_blend_SOURCES = src/prep/test_raw_blend.c
+src_prep_test_raw_blend_LDADD = $(HYMN_TEST_LIBS)
 hymn_unit_tests += src/prep/test_prepare_mpi
 src_prep_test_prepare_mpi_SOURCES = src/prep/test_prepare_mpi.c \
   src/prep/test_prepare.h

@@ -4,20 +4,31 @@
 
 #include <stdlib.h>
 
+static int
+do_work(hy_prep *p)
+{
+  int err = hy_prep_shards(p);
+
+  if (!err)
+    err = hy_prep_count(p);
+  return err ? err : hy_prep_write(p);
+}
+
 int
-hy_prep_run(hy_prep *p, const hy_deck *deck, const hy_comm *comm)
+hy_prep_run(hy_prep *p, const hy_deck *deck, const hy_comm *comm,
+            const char *done)
 {
   int err;
 
   *p = (hy_prep){
       .deck = deck, .d = &deck->prepare, .comm = comm, .begun = MPI_Wtime()};
   err = hy_prep_setup(p);
-  if (!err)
-    err = hy_prep_shards(p);
-  if (!err)
-    err = hy_prep_count(p);
-  if (!err)
-    err = hy_prep_write(p);
+  if (!err && done)
+    hy_prep_done_read(p, done);
+  if (!err && !p->was_done)
+    err = do_work(p);
+  if (!err && !p->was_done && done)
+    err = hy_agree(comm, comm->rank == 0 ? hy_prep_done_write(p, done) : 0);
   if (!err && comm->rank == 0 && !p->d->keep_parts)
     hy_prep_clear(p);
   return err;
@@ -46,8 +57,11 @@ int
 hy_prepare(const hy_deck *deck, const hy_comm *comm, FILE *report)
 {
   hy_prep p;
-  int err = hy_prep_run(&p, deck, comm);
+  int err;
 
+  if (*deck->prepare.blend)
+    return hy_prep_blend(deck, comm, report);
+  err = hy_prep_run(&p, deck, comm, NULL);
   if (!err && comm->rank == 0)
     hy_prep_report(&p, report);
   hy_prep_free(&p);

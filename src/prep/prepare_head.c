@@ -93,6 +93,24 @@ hy_prep_run_hash(hy_prep *p)
   free(keys);
 }
 
+void
+hy_prep_whole_hash(const hy_prep *p, char hash[HY_SHA_HEX])
+{
+  char *keys = text_of(keys_of(p, 0));
+  hy_buf b = {0};
+  hy_sha256 s;
+
+  hy_buf_printf(&b, "%s\n%s\n%s\n%lld\n", p->run, keys, p->d->format,
+                (long long)p->deck->job.seed);
+  for (int i = 0; i < p->n_src; i++)
+    hy_buf_printf(&b, "%s\n", p->src[i].in.sha);
+  hy_sha256_init(&s);
+  hy_sha256_add(&s, b.data, b.len);
+  hy_sha256_hex(&s, hash);
+  free(b.data);
+  free(keys);
+}
+
 /* ---- sources, lineage ---- */
 
 /* The name without its folder, as UTF-8; the caller frees it. */

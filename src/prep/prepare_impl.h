@@ -70,14 +70,31 @@ typedef struct {
   int64_t split_at[HY_SPLIT_N + 1]; /* of their random order, by file */
   hy_prep_file file[HY_SPLIT_N];
   int n_files;
+  int was_done; /* by an earlier run: only file[] is filled */
 } hy_prep;
 
 /* prepare.c */
 
-/** Do the whole job; *p holds what came out until hy_prep_free. Collective over
- *  comm. \return as hy_prepare. */
-int hy_prep_run(hy_prep *p, const hy_deck *deck, const hy_comm *comm);
+/** Do the whole job; *p holds what came out until hy_prep_free.
+ *  \param done  file that remembers what was made; when it says that the
+ * outputs are there already they stay (p->was_done). NULL: none Collective over
+ * comm. \return as hy_prepare. */
+int hy_prep_run(hy_prep *p, const hy_deck *deck, const hy_comm *comm,
+                const char *done);
 void hy_prep_free(hy_prep *p);
+
+/* prepare_blend.c */
+
+/** The job for prepare.blend. Collective over comm. \return as hy_prepare. */
+int hy_prep_blend(const hy_deck *deck, const hy_comm *comm, FILE *report);
+
+/* prepare_done.c */
+
+/** Do the outputs exist, made of the same? Then p->was_done, and file[] is
+ *  filled. Collective. */
+void hy_prep_done_read(hy_prep *p, const char *path);
+/** Remember them. Rank 0. \return 0, HY_EFILE, HY_ERES. */
+int hy_prep_done_write(const hy_prep *p, const char *path);
 
 /* prepare_setup.c */
 
@@ -91,6 +108,8 @@ void hy_prep_clear(const hy_prep *p);
 
 /** Set p->run, the hash of all that a part depends on but its input. */
 void hy_prep_run_hash(hy_prep *p);
+/** Hash of all that the outputs depend on. */
+void hy_prep_whole_hash(const hy_prep *p, char hash[HY_SHA_HEX]);
 /** What a file tells of itself; texts are freed by hy_prep_head_free. */
 void hy_prep_head(const hy_prep *p, int f, hy_packed_head *head);
 void hy_prep_head_free(hy_packed_head *head);

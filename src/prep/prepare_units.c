@@ -244,9 +244,9 @@ set_limits(hy_prep *p)
     sum += r->v[i];
   for (int i = 0; i < p->n_files; i++) {
     done += p->n_files == 1 ? sum : r->v[i];
-    p->split_at[i + 1] =
-        done >= sum ? p->n_kept
-                    : (int64_t)floor((double)p->n_kept * done / sum);
+    p->split_at[i + 1] = done >= sum
+                             ? p->n_kept
+                             : (int64_t)floor((double)p->n_kept * done / sum);
   }
   for (int i = 0; i < p->n_files && p->n_files > 1; i++)
     if (r->v[i] > 0 && p->split_at[i + 1] == p->split_at[i])
