@@ -135,6 +135,8 @@ hy_sha256_add(hy_sha256 *s, const void *data, size_t n)
   const unsigned char *p = data;
   size_t have = s->n_bytes % 64;
 
+  if (n == 0) /* then there may be no data */
+    return;
   s->n_bytes += n;
   if (have) {
     size_t take = n < 64 - have ? n : 64 - have;
