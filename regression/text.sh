@@ -33,6 +33,18 @@ test_that 'an invalid byte in JSON is replaced' \
   eval "head -n 1 got | grep -qx '{\"ids\":\[203,155,153\]}'"
 test_that '... and counted' grep -q ' 1 invalid UTF-8' out
 
+# what a post-processor puts around a line, when it is asked for
+mkdir -p around
+sed 's/"post_processor":{[^}]*}/"post_processor":{"type":"RobertaProcessing",'\
+'"cls":["<s>",1],"sep":["<\/s>",2]}/' "$tokens/tokenizer.json" \
+  >around/tokenizer.json
+need 1 "$top/input/tokenize.nml" tokenize.tokenizer=around \
+  tokenize.input=bad.jsonl tokenize.output=got tokenize.bos=.true.
+test_that 'ids around a line' grep -qx '{"ids":\[1,203,155,153,2\]}' got
+need 1 "$top/input/tokenize.nml" tokenize.tokenizer=around \
+  tokenize.input=bad.jsonl tokenize.output=got
+test_that '... only then' grep -qx '{"ids":\[203,155,153\]}' got
+
 # --- prepare --------------------------------------------------------------------
 prepare() {
   n=$1 to=$2

@@ -1,5 +1,6 @@
 /* Readers: documents of records against ids and weights made by other
- * programs. With DATA=FOLDER whole data sets, with ORACLE=FOLDER packed rows.
+ * programs. With HYMN_DATA=FOLDER whole data sets, with ORACLE=FOLDER packed
+ * rows.
  */
 #include "base/file.h"
 
@@ -137,7 +138,7 @@ static void
 test_whole(void **state)
 {
   static const char *const name[] = {"docs", "tokens", "learned", "sum"};
-  const char *data = getenv("DATA");
+  const char *data = getenv("HYMN_DATA");
   char *path = fixture("data/totals.jsonl");
   hy_record rec, row;
   file f, whole;
