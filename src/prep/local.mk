@@ -80,6 +80,13 @@ src_libhymn_a_SOURCES += \
   src/prep/curate_words.c \
   src/prep/pack.c src/prep/pack.h
 
+dist_input_DATA += input/prepare-pretrain.nml input/prepare-sft.nml
+blendsdir = $(inputdir)/blends
+dist_blends_DATA = \
+  input/blends/README input/blends/nano.json input/blends/nano-sft.json \
+  input/blends/super.json input/blends/super-long.json \
+  input/blends/super-sft.json input/blends/ultra.json
+
 hymn_unit_tests += src/prep/test_pack_rows
 src_prep_test_pack_rows_SOURCES = src/prep/test_pack_rows.c
 src_prep_test_pack_rows_LDADD = $(HYMN_TEST_LIBS)
