@@ -23,7 +23,7 @@ mkdir -p "$HYMN_BUILT/regression"
 export HYMN_TALLY="$HYMN_BUILT/regression/tally"
 passed=0
 failed=0
-for theme in ${*:-unit cuda device oracle decks layouts context resume matrix weights text prepare lineage blend cli plan badinput faults}; do
+for theme in ${*:-unit cuda device oracle decks layouts context resume matrix weights text prepare published lineage blend cli plan badinput faults}; do
   echo "--- $theme"
   rm -f "$HYMN_TALLY"
   sh "$here/$theme.sh"

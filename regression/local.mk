@@ -67,6 +67,7 @@ EXTRA_DIST += \
   regression/mpi-run \
   regression/oracle.sh \
   regression/plan.sh \
+  regression/published.sh \
   regression/oracle/attn_mlp/README.md \
   regression/oracle/attn_mlp/case.json \
   regression/oracle/attn_mlp/config.json \
