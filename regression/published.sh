@@ -93,6 +93,6 @@ test_that 'nano: training goes through both phases' \
 rm -r nano/nvidia/Nemotron-CC-Code-v1 nano.out
 run 1 "$top/input/prepare-pretrain.nml" prepare.blend=nano/nano.json \
   prepare.tokenizer="$tokens" prepare.output=nano.out
-test_that 'a data set that is not there is an error' \
-  eval "[ $rc = 3 ] && grep -q 'Nemotron-CC-Code-v1' err"
+test_that 'a data set that is not there is an error, before any is prepared' \
+  eval "[ $rc = 3 ] && grep -q 'Nemotron-CC-Code-v1' err && [ ! -e nano.out ]"
 finish

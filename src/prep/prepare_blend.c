@@ -85,6 +85,38 @@ split_paths(hy_raw_set *s, const char *file)
   return HY_OK;
 }
 
+static int
+is_used(const hy_raw_set *s)
+{
+  return s->weight[0] > 0 || s->weight[1] > 0;
+}
+
+/* Rank 0 looks for the files of all data sets before any is read: a wrong name
+ * shows at once, not after days. */
+static int
+find_all(blend *b)
+{
+  const char *file = b->deck->prepare.blend;
+  int err = HY_OK;
+
+  for (int i = 0; i < b->raw.n_sets && !err; i++) {
+    hy_raw_set *s = &b->raw.set[i];
+    char **path = NULL;
+    int n = 0;
+
+    if (!is_used(s))
+      continue;
+    if (*s->split)
+      err = split_paths(s, file);
+    if (!err)
+      err = hy_inputs_find(&path, &n, s->path.s, s->path.n);
+    for (int k = 0; k < n; k++)
+      free(path[k]);
+    free(path);
+  }
+  return err;
+}
+
 /* "datasets/NAME/data.h5", with _train and so on; the caller frees it. */
 static char *
 path_of(const blend *b, const hy_raw_set *s, int f)
@@ -130,8 +162,6 @@ prepare_set(blend *b, int i)
   hy_prep p = {0};
   int err = hy_raw_set_deck(deck, b->deck, s, d->blend);
 
-  if (!err && *s->split && b->comm->rank == 0)
-    err = split_paths(s, d->blend);
   if (!err &&
       snprintf(deck->prepare.output, HY_STR_LEN, "%s/data%s", dir,
                strcmp(d->format, "megatron") ? ".h5" : "") >= HY_STR_LEN - 16)
@@ -237,12 +267,6 @@ print_blend(const blend *b)
 }
 
 static int
-is_used(const hy_raw_set *s)
-{
-  return s->weight[0] > 0 || s->weight[1] > 0;
-}
-
-static int
 prepare_all(blend *b)
 {
   int err = HY_OK;
@@ -273,8 +297,10 @@ hy_prep_blend(const hy_deck *deck, const hy_comm *comm, FILE *report)
     err = read_blend(&b);
   if (!err) {
     b.n = hy_calloc((size_t)b.raw.n_sets, sizeof *b.n);
-    err = prepare_all(&b);
+    err = hy_agree(comm, comm->rank == 0 ? find_all(&b) : HY_OK);
   }
+  if (!err)
+    err = prepare_all(&b);
   free(b.n);
   hy_raw_blend_free(&b.raw);
   return err;
