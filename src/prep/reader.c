@@ -14,11 +14,13 @@ static const hy_reader_row rows[] = {
 const char *
 hy_reader_names(void)
 {
-  return
-#define HY_READER(name, needs_chat) #name " "
+  static const char names[] =
+#define HY_READER(name, needs_chat) " " #name
 #include "prep/reader.def"
 #undef HY_READER
       ;
+
+  return names + 1;
 }
 
 int
@@ -36,9 +38,10 @@ hy_reader_new(hy_reader **out, const hy_reader_keys *keys)
                    "prepare.reader: there is no reader '%s'; there are: %s",
                    keys->name, hy_reader_names());
   if (row->needs_chat && !keys->chat)
-    return hy_fail(
-        HY_EDECK, "prepare.template: reader '%s' needs a chat template; set it",
-        row->name);
+    return hy_fail(HY_EDECK,
+                   "prepare.template: reader '%s' needs a chat template; set "
+                   "one of: %s",
+                   row->name, hy_chat_names());
   if (keys->chat && hy_chat_can(keys->chat, &keys->options))
     return HY_EDECK;
   r = hy_calloc(1, sizeof *r);
