@@ -28,7 +28,7 @@ same_tensors() {
     h5diff -q "$1/step_0000024.h5" "$2/step_0000024.h5" /optim
 }
 
-train 2 whole
+train 2 whole data.prefetch=2
 test_that 'planned and read: 36 and 24 rows of the first source' \
   [ "$(grep -c 'a.h5: share 0.7500, then 0.5000; 60 rows (0.6250)' out)" = 2 ]
 test_that 'tokens of the second source' \
@@ -67,7 +67,7 @@ start 2 "$deck" data.train=sub/one.json data.train_2=sub/two.json \
 wait_for said '^saved killed/step_0000018' && kill -9 "$(cat pid.1)"
 wait $job
 rm -f killed/step_0000024.h5
-train 2 killed ckpt.load=killed ckpt.step=18
+train 2 killed ckpt.load=killed ckpt.step=18 data.prefetch=3
 columns killed/history.csv 1 24 >got
 test_that 'killed in phase 2 and resumed: the same bits' \
   same_tensors whole killed

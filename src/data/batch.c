@@ -156,7 +156,8 @@ open_feed(hy_loader *l, const hy_deck_data *d)
   int n = hy_blend_n_sources(l->blend);
 
   l->picker = hy_picker_new(l->blend, &k);
-  l->feed = hy_feed_new(l->picker, d->global_batch, (int)d->prefetch);
+  l->feed = hy_feed_new(l->picker, d->global_batch,
+                        d->prefetch > 0 ? (int)d->prefetch : 0);
   l->n_micro = (most + d->micro_batch - 1) / d->micro_batch;
   l->n_rows = hy_blend_n_rows(l->blend);
   l->n_sum = HY_PICK_SOURCE + n;

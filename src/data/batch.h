@@ -18,7 +18,7 @@ typedef struct hy_loader hy_loader; /* fields in batch.c */
  * the share that data.split gives to it. */
 typedef enum { HY_PART_TRAIN, HY_PART_VALID, HY_PART_TEST } hy_part;
 
-/** A source of batches. With data.prefetch a thread reads ahead from the first
+/** A source of batches. With data.prefetch above 0 a thread reads ahead from the first
  *  hy_loader_step on; it makes no MPI calls.
  *  \param d      its mixes name no .json files any more (data/blend_file.h)
  *  \param vocab  of the model

@@ -119,11 +119,6 @@ set_switch(hy_blend *b, const hy_blend_keys *keys)
 
   if (b->n_phase < 2)
     return HY_OK;
-  if (keys->global_batch > INT64_MAX / b->seq_len)
-    return hy_fail(HY_EDECK,
-                   "data.global_batch: %lld rows of %lld tokens are "
-                   "more than can be counted; set a smaller one",
-                   (long long)keys->global_batch, (long long)b->seq_len);
   step = b->seq_len * keys->global_batch;
   near = at / step + (at % step > step / 2);
   if (at == 0)

@@ -6,7 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* What the thread has done, with the error of it. */
+/* How an item has ended, with the error of the thread that did it. */
 typedef struct {
   int err;
   char text[HY_ERR_LEN];
@@ -17,9 +17,12 @@ typedef struct {
   outcome end;
 } slot;
 
-/* The thread makes choices first_step .. chosen-1 and fills slots 0 .. filled-1
- * (modulo ahead) of its stream; the caller is at step `at`, has taken `taken`
- * slots, and holds the last of them if `held`. */
+/* The work is a stream of items in the order in which a training asks: the
+ * choice of a step, its micro-batches, the choice of the next step. One item is
+ * done at a time (busy), by the thread or by the caller, who does not wait for
+ * a thread that has not begun. Choices up to `chosen` - 1 are made, `filled`
+ * slots (modulo ahead) are filled; the caller is at step `at`, has taken
+ * `taken` slots, and holds the last of them if `held`. */
 struct hy_feed {
   hy_picker *picker;
   int64_t global_batch;
@@ -27,15 +30,15 @@ struct hy_feed {
 
   hy_pick alone; /* without the thread, and of rows in order */
   hy_batch columns;
-  int by_thread; /* the present choice is the thread's */
+  int by_stream; /* the present choice is the stream's */
 
   pthread_t thread;
   pthread_mutex_t lock;
   pthread_cond_t news;
   int there, quit, busy;
-  int go;         /* the stream may run: its begin is set */
-  int64_t stream; /* number of it */
-  int64_t first_step, first_micro;
+  int go;              /* the stream has more items */
+  int64_t step, micro; /* the next one; micro -1: the choice */
+  int64_t first_micro; /* of the first step */
   int64_t chosen, filled;
   hy_pick pick[2]; /* of even and odd steps */
   outcome picked[2];
@@ -45,7 +48,7 @@ struct hy_feed {
   int held;
 };
 
-/* ---- the thread ---- */
+/* ---- one item ---- */
 
 static void
 keep_error(outcome *o, int err)
@@ -55,86 +58,73 @@ keep_error(outcome *o, int err)
   hy_err_clear();
 }
 
-/* Wait for news; 0 when the stream has ended. With the lock. */
 static int
-listen(hy_feed *f, int64_t stream)
+take_error(const outcome *o)
 {
-  if (!f->quit && f->stream == stream)
-    pthread_cond_wait(&f->news, &f->lock);
-  return !f->quit && f->stream == stream;
+  return o->err ? hy_fail(o->err, "%s", o->text) : HY_OK;
 }
 
-/* The work between, without the lock. 1: the stream goes on. */
+/* There is an item, nobody does it, and it has room: a choice that of two steps
+ * before, a micro-batch a slot. With the lock, as all below. */
 static int
-make_choice(hy_feed *f, int64_t stream, int64_t step)
+may_work(const hy_feed *f)
 {
-  int err;
-
-  f->busy = 1;
-  pthread_mutex_unlock(&f->lock);
-  err = hy_picker_pick(f->picker, &f->pick[step & 1], step * f->global_batch,
-                       f->global_batch, 0);
-  keep_error(&f->picked[step & 1], err);
-  pthread_mutex_lock(&f->lock);
-  f->busy = 0;
-  if (f->stream == stream)
-    f->chosen = step + 1;
-  pthread_cond_broadcast(&f->news);
-  return !f->quit && f->stream == stream && !err;
+  if (!f->go || f->busy)
+    return 0;
+  return f->micro < 0 ? f->at >= f->step - 1 : f->filled - f->taken < f->ahead;
 }
 
-static int
-fill(hy_feed *f, int64_t stream, int64_t step, int64_t i)
-{
-  slot *s = &f->slot[f->filled % f->ahead];
-
-  f->busy = 1;
-  pthread_mutex_unlock(&f->lock);
-  keep_error(&s->end, hy_picker_read(f->picker, &f->pick[step & 1], i, &s->b));
-  pthread_mutex_lock(&f->lock);
-  f->busy = 0;
-  f->filled += f->stream == stream;
-  pthread_cond_broadcast(&f->news);
-  return !f->quit && f->stream == stream;
-}
-
-/* One stream, to its end or to an error. With the lock. */
+/* Gives the lock back while it reads. */
 static void
-run_stream(hy_feed *f)
+work(hy_feed *f)
 {
-  int64_t stream = f->stream, i = f->first_micro;
+  int64_t step = f->step, micro = f->micro;
+  slot *s = &f->slot[f->filled % f->ahead];
+  hy_pick *pick = &f->pick[step & 1];
+  outcome *end = micro < 0 ? &f->picked[step & 1] : &s->end;
 
-  for (int64_t step = f->first_step;; step++, i = 0) {
-    while (f->at < step - 1) /* its memory is that of step - 2 */
-      if (!listen(f, stream))
-        return;
-    if (!make_choice(f, stream, step))
-      return;
-    for (; i < f->pick[step & 1].n_micro; i++) {
-      while (f->filled - f->taken == f->ahead)
-        if (!listen(f, stream))
-          return;
-      if (!fill(f, stream, step, i))
-        return;
-    }
+  f->busy = 1;
+  pthread_mutex_unlock(&f->lock);
+  keep_error(end, micro < 0
+                      ? hy_picker_pick(f->picker, pick, step * f->global_batch,
+                                       f->global_batch, 0)
+                      : hy_picker_read(f->picker, pick, micro, &s->b));
+  pthread_mutex_lock(&f->lock);
+  f->busy = 0;
+  if (micro < 0) {
+    f->chosen = step + 1;
+    if (end->err)
+      f->go = 0;
+    f->micro = f->first_micro;
+    f->first_micro = 0;
+  } else {
+    f->filled++;
+    f->micro++;
   }
+  if (f->micro == pick->n_micro) {
+    f->step++;
+    f->micro = -1;
+  }
+  pthread_cond_broadcast(&f->news);
+}
+
+static void
+work_or_wait(hy_feed *f)
+{
+  if (may_work(f))
+    work(f);
+  else
+    pthread_cond_wait(&f->news, &f->lock);
 }
 
 static void *
-work(void *arg)
+run_thread(void *arg)
 {
   hy_feed *f = arg;
-  int64_t done = 0;
 
   pthread_mutex_lock(&f->lock);
-  while (!f->quit) {
-    if (!f->go || f->stream == done)
-      pthread_cond_wait(&f->news, &f->lock);
-    else {
-      done = f->stream;
-      run_stream(f);
-    }
-  }
+  while (!f->quit)
+    work_or_wait(f);
   pthread_mutex_unlock(&f->lock);
   return NULL;
 }
@@ -147,20 +137,18 @@ start_thread(hy_feed *f)
   f->slot = hy_calloc((size_t)f->ahead, sizeof *f->slot);
   for (int i = 0; i < f->ahead; i++)
     hy_picker_room(f->picker, &f->slot[i].b);
-  f->there = !pthread_create(&f->thread, NULL, work, f);
+  f->there = !pthread_create(&f->thread, NULL, run_thread, f);
   if (!f->there)
     return hy_fail(HY_ERES, "data.prefetch: no thread can be started; set it "
                             "to 0 or raise the limit of processes");
   return HY_OK;
 }
 
-/* From now on the thread does nothing; with the lock. */
+/* From now on the thread does nothing. */
 static void
 stop(hy_feed *f)
 {
-  f->stream++;
   f->go = 0;
-  pthread_cond_broadcast(&f->news);
   while (f->busy)
     pthread_cond_wait(&f->news, &f->lock);
 }
@@ -169,8 +157,9 @@ static void
 start(hy_feed *f, int64_t step, int64_t micro)
 {
   stop(f);
-  f->first_step = f->at = f->chosen = step;
+  f->step = f->at = f->chosen = step;
   f->first_micro = f->next_micro = micro;
+  f->micro = -1;
   f->filled = f->taken = 0;
   f->held = 0;
   f->go = 1;
@@ -186,19 +175,13 @@ give_back(hy_feed *f)
 }
 
 static int
-take_error(const outcome *o)
-{
-  return o->err ? hy_fail(o->err, "%s", o->text) : HY_OK;
-}
-
-static int
-step_by_thread(hy_feed *f, int64_t step, const hy_pick **pick)
+step_of_stream(hy_feed *f, int64_t step, const hy_pick **pick)
 {
   int err;
 
   pthread_mutex_lock(&f->lock);
   give_back(f);
-  if (f->by_thread && step == f->at + 1 && f->chosen > f->at &&
+  if (f->by_stream && step == f->at + 1 &&
       f->next_micro == f->pick[f->at & 1].n_micro) {
     f->at = step;
     f->next_micro = 0;
@@ -206,10 +189,10 @@ step_by_thread(hy_feed *f, int64_t step, const hy_pick **pick)
   } else
     start(f, step, 0);
   while (f->chosen <= step)
-    pthread_cond_wait(&f->news, &f->lock);
+    work_or_wait(f);
   err = take_error(&f->picked[step & 1]);
   *pick = &f->pick[step & 1];
-  f->by_thread = !err;
+  f->by_stream = !err;
   pthread_mutex_unlock(&f->lock);
   return err;
 }
@@ -224,7 +207,7 @@ hy_feed_step(hy_feed *f, int64_t step, const hy_pick **pick)
   if (err)
     return err;
   if (f->ahead)
-    return step_by_thread(f, step, pick);
+    return step_of_stream(f, step, pick);
   *pick = &f->alone;
   return hy_picker_pick(f->picker, &f->alone, step * f->global_batch,
                         f->global_batch, 0);
@@ -238,31 +221,23 @@ hy_feed_rows(hy_feed *f, int64_t first, int64_t n, const hy_pick **pick)
     stop(f);
     pthread_mutex_unlock(&f->lock);
   }
-  f->by_thread = 0;
+  f->by_stream = 0;
   *pick = &f->alone;
   return hy_picker_pick(f->picker, &f->alone, first, n, 1);
 }
 
-int
-hy_feed_micro(hy_feed *f, int64_t i, hy_batch *b)
+static int
+micro_of_stream(hy_feed *f, int64_t i, hy_batch *b)
 {
-  const outcome *end;
+  const outcome *end = &f->picked[f->at & 1]; /* chosen again after a start */
   int err;
 
-  if (!f->by_thread) {
-    if (!f->columns.token)
-      hy_picker_room(f->picker, &f->columns);
-    err = hy_picker_read(f->picker, &f->alone, i, &f->columns);
-    *b = f->columns;
-    return err;
-  }
   pthread_mutex_lock(&f->lock);
   give_back(f);
   if (i != f->next_micro)
     start(f, f->at, i);
-  end = &f->picked[f->at & 1]; /* chosen once more after a start */
-  while (f->filled == f->taken && !(f->chosen > f->at && end->err))
-    pthread_cond_wait(&f->news, &f->lock);
+  while (f->filled == f->taken && (f->go || f->busy))
+    work_or_wait(f);
   if (f->filled > f->taken) {
     slot *s = &f->slot[f->taken % f->ahead];
 
@@ -273,6 +248,20 @@ hy_feed_micro(hy_feed *f, int64_t i, hy_batch *b)
   }
   err = take_error(end);
   pthread_mutex_unlock(&f->lock);
+  return err;
+}
+
+int
+hy_feed_micro(hy_feed *f, int64_t i, hy_batch *b)
+{
+  int err;
+
+  if (f->by_stream)
+    return micro_of_stream(f, i, b);
+  if (!f->columns.token)
+    hy_picker_room(f->picker, &f->columns);
+  err = hy_picker_read(f->picker, &f->alone, i, &f->columns);
+  *b = f->columns;
   return err;
 }
 

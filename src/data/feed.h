@@ -1,7 +1,8 @@
 /* feed.h: the rows of a rank, step by step, read ahead by a thread.
  *
  * The thread goes through choices and micro-batches in the order in which a
- * training asks for them and stays at most `ahead` micro-batches in front.
+ * training asks for them and stays at most `ahead` micro-batches in front; what
+ * it has not begun when it is asked for, the caller does itself.
  * Asking for anything else is allowed: it starts over from there. What comes
  * is the same with and without the thread. */
 #ifndef HYMN_DATA_FEED_H

@@ -85,7 +85,7 @@ check_data(const hy_deck *d, int64_t *seq_len)
   if (err)
     return err;
   *seq_len = hy_loader_seq_len(l[HY_PART_TRAIN]);
-  hy_data_print(l[HY_PART_TRAIN], d->optim.n_steps * d->data.global_batch, 0);
+  hy_data_print(l[HY_PART_TRAIN], &d->data, d->optim.n_steps, 0);
   for (int i = 0; i < 3; i++)
     hy_loader_free(l[i]);
   return HY_OK;

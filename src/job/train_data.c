@@ -40,13 +40,16 @@ hy_data_open(hy_loader *l[3], const hy_deck *d, int n_ahead, const hy_comm *dp,
 {
   static const char *const key[] = {"data.train", "data.valid", "data.test"};
   const hy_mix *mix[] = {&d->data.train, &d->data.valid, &d->data.test};
+  hy_deck_data keys = d->data;
   int err = HY_OK;
 
   memset(l, 0, 3 * sizeof *l);
+  if (keys.prefetch < 0) /* a core that waits for its GPU can read */
+    keys.prefetch = strcmp(d->job.device, "cpu") ? 2 : 0;
   for (int i = 0; i < 3 && !err; i++) {
     if (i > 0 && mix[i]->n == 0)
       continue;
-    err = hy_loader_new(&l[i], (hy_part)i, &d->data, d->model.vocab, n_ahead,
+    err = hy_loader_new(&l[i], (hy_part)i, &keys, d->model.vocab, n_ahead,
                         (uint64_t)d->job.seed + (uint64_t)i, dp, cut);
     if (!err && i > 0)
       err = check_same_kind(l[0], l[i], key[i]);
@@ -193,8 +196,7 @@ print_source(const hy_loader *l, int i, int64_t n, int seen, double all)
   printf("  %s: share %.4f", r->path, hy_blend_share(b, 0, i));
   if (hy_blend_switch(b) >= 0)
     printf(", then %.4f", hy_blend_share(b, 1, i));
-  printf("; %lld rows (%.4f)", (long long)rows,
-         n ? (double)rows / (double)n : 0.0);
+  printf("; %lld rows (%.4f)", (long long)rows, (double)rows / (double)n);
   if (r->n_rows > 0)
     printf(", %.2f epochs", (double)rows / (double)r->n_rows);
   if (seen)
@@ -204,13 +206,17 @@ print_source(const hy_loader *l, int i, int64_t n, int seen, double all)
 }
 
 void
-hy_data_print(const hy_loader *l, int64_t n, int seen)
+hy_data_print(const hy_loader *l, const hy_deck_data *d, int64_t n_steps,
+              int seen)
 {
   const hy_blend *b = hy_loader_blend(l);
   int n_source = hy_blend_n_sources(b);
+  int64_t n = 0;
   double all = 0;
 
-  if (n_source == 1 && hy_loader_n_rows(l) < 0)
+  if (n_steps <= INT64_MAX / d->global_batch)
+    n = n_steps * d->global_batch;
+  if (n == 0 || (n_source == 1 && hy_loader_n_rows(l) < 0))
     return;
   for (int i = 0; i < n_source; i++)
     all += (double)hy_loader_seen(l, i);

@@ -33,8 +33,10 @@ int hy_data_check_same(const hy_loader *l, const char *lineage,
  *  a checkpoint. Not collective. \return 0, HY_EDECK, as hy_ckpt_deck */
 int hy_data_check_keys(const hy_deck *d, const char *path);
 
-/** Print how many rows of each source n rows of data.train are; with `seen` the
- *  tokens read of each in this start too. Nothing for mock data. */
-void hy_data_print(const hy_loader *l, int64_t n, int seen);
+/** Print how many rows of each source the rows of n_steps steps of data.train
+ *  are; with `seen` the tokens read of each in this start too. Nothing for mock
+ *  data, and for more rows than can be counted. */
+void hy_data_print(const hy_loader *l, const hy_deck_data *d, int64_t n_steps,
+                   int seen);
 
 #endif

@@ -263,7 +263,7 @@ summary(hy_train *r, double seconds)
            r->first_valid, r->first_valid - r->last_valid);
   if (r->test)
     printf("test loss %.4f\n", r->test_loss);
-  hy_data_print(r->train, r->samples, 1);
+  hy_data_print(r->train, &d->data, r->step, 1);
   if (r->step > r->first_step)
     printf("batches: %.3f ms of a step's %.1f (%.2f %%)\n",
            1e3 * hy_loader_seconds(r->train) /

@@ -330,7 +330,7 @@ hello(const hy_train *r)
   printf("model %s: %lld parameters, %lld active; %.3g FLOP a token\n",
          d->model.pattern, (long long)hy_plan_n_params(&r->model.plan),
          (long long)hy_plan_n_active(&r->model.plan), r->flops_per_token);
-  hy_data_print(r->train, d->optim.n_steps * d->data.global_batch, 0);
+  hy_data_print(r->train, &d->data, d->optim.n_steps, 0);
 }
 
 int
