@@ -8,7 +8,7 @@
 # Each target runs SECONDS (default 60) on one core, beginning with the files of
 # fuzz/corpus/TARGET, those of fixtures/ that are small, and what earlier runs
 # found. -l lists the targets. -k keeps: what reaches more of the program than
-# the kept files, below 2000 bytes each, is added to fuzz/corpus, at most 60
+# the kept files, below 1000 bytes each, is added to fuzz/corpus, at most 30
 # files a target (look at them before a commit).
 #
 # Needs clang with its libFuzzer (Debian: clang). Builds in a folder of its own,
@@ -122,11 +122,11 @@ keep_some() {
   kept=$here/fuzz/corpus/$1
   rm -rf "$work/merged" "$work/small"
   mkdir -p "$work/merged" "$work/small"
-  find "$work/corpus" -type f -size -2000c -exec cp {} "$work/small" \;
+  find "$work/corpus" -type f -size -1000c -exec cp {} "$work/small" \;
   cp "$kept"/* "$work/merged/"
   HYMN_FUZZ=$1 "$build/regression/fuzz/fuzz" -merge=1 -timeout=25 \
     "$work/merged" "$work/small" >"$work/merge.log" 2>&1
-  room=$((60 - $(find "$kept" -type f | wc -l)))
+  room=$((30 - $(find "$kept" -type f | wc -l)))
   find "$work/merged" -type f | while read -r f; do
     [ -e "$kept/${f##*/}" ] || echo "$f"
   done | awk -v n="$room" 'n-- > 0' | while read -r f; do
