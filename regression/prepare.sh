@@ -38,6 +38,18 @@ test_that 'and from one shard' same _train.h5 _valid.h5 _test.h5
 test_that 'nothing else is left' [ "$(echo [ab]*)" = \
   'a_test.h5 a_train.h5 a_valid.h5 as-rank b_test.h5 b_train.h5 b_valid.h5' ]
 
+# rows of packed conversations stay together
+prepare 2 sft.h5 prepare.input="$here/fixtures/parquet/packed_snappy.parquet" \
+  prepare.packing=best_fit prepare.seq_len=1024 prepare.over_long=drop
+test_that 'packed conversations: 12 documents in their 3 rows' eval \
+  "'$hymn' --inspect sft.h5 >out && grep -q '^documents  *12$' out &&
+   grep -q '^rows  *3 of' out"
+both=$here/fixtures/parquet/packed_snappy.parquet,$here/fixtures/data/pair.jsonl
+prepare 2 sft.h5 prepare.packing=best_fit prepare.seq_len=800 \
+  prepare.over_long=drop prepare.input="$both"
+test_that 'one that is longer than a row goes as a whole' eval \
+  "'$hymn' --inspect sft.h5 | grep -q 'longer than a row: 3$'"
+
 # --- a run that is killed ---------------------------------------------------------
 # Long enough to be caught at work: lines of the play, each with a number.
 for i in $(seq 600); do cat "$here/fixtures/play.txt"; done |

@@ -168,7 +168,7 @@ typedef struct {
 } hy_window;
 
 /* Units of a window: enough for good packing, few enough for any memory. */
-#define HY_WINDOW_UNITS 65536
+#define HY_WINDOW_UNITS 16384
 
 /** Units number * HY_WINDOW_UNITS .. of file f, packed; *w is used again. Not
  *  collective. \return 0, HY_EFILE. */
