@@ -180,8 +180,8 @@ int hy_pq_column_take(hy_pq_column *c, hy_pq_value *x);
 
 /** Fail: "FILE: column 'a.b', row group 3: WHAT; make the file again". */
 int hy_pq_bad(const hy_pq_column *c, const char *what);
-/** As hy_pq_bad, for what is not covered: "... is WHAT; TODO". */
-int hy_pq_refuse(const hy_pq_column *c, const char *what, const char *todo);
+/** As hy_pq_bad, for what is not covered: "... is WHAT; WHAT TO DO". */
+int hy_pq_refuse(const hy_pq_column *c, const char *what, const char *remedy);
 
 /* ---- the rest ---- */
 

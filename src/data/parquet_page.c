@@ -45,11 +45,11 @@ hy_pq_bad(const hy_pq_column *c, const char *what)
 }
 
 int
-hy_pq_refuse(const hy_pq_column *c, const char *what, const char *todo)
+hy_pq_refuse(const hy_pq_column *c, const char *what, const char *remedy)
 {
   char *name = column_name(c);
   int err = hy_fail(HY_EDATA, "%s: column '%.200s', row group %lld: %s; %s",
-                    c->file->path, name, (long long)c->group, what, todo);
+                    c->file->path, name, (long long)c->group, what, remedy);
 
   free(name);
   return err;

@@ -62,6 +62,9 @@ check_message(const json_t *m)
 
   if (hy_chat_is(m, "assistant"))
     return check_assistant(m);
+  /* published conversations have it so where there is no system text */
+  if (json_is_null(content) && hy_chat_is(m, "system"))
+    return NULL;
   if (!content || json_is_null(content))
     return "message without content";
   if (!json_is_string(content) && !hy_chat_is(m, "tool"))

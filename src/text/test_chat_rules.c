@@ -214,6 +214,7 @@ static const struct {
      "tool answer without a call"},
     {"[{\"role\": \"user\"}]", NULL, "message without content"},
     {"[" M("user", "\"content\": null") "]", NULL, "message without content"},
+    {"[" M("system", "\"content\": null") "," TEXT("user") "]", NULL, NULL},
     {"[" M("user", "\"content\": [1]") "]", NULL, "content is not a text"},
     {"[" TEXT("user") "," M("assistant", "\"content\": 1") "]", NULL,
      "content is not a text"},
