@@ -159,6 +159,7 @@ set -- $(head -c $((head_len + 8)) $st | tr '{' '\n' |
   sed -n '/embeddings.weight/{n;s/.*"data_offsets":\[\([0-9]*\),.*/\1/p;}')
 printf '\000\000\300\177' | dd of=$st bs=1 conv=notrunc 2>/dev/null \
   seek=$((8 + head_len + $1 + 200 * 32 * 4))
+rm nan/hymn_lineage.json # it is of the folder as it was
 for zero in 0 3; do
   rm -rf diverged
   start 2 "$deck" model.from=nan data.train=rows.h5 data.seq_len=0 \

@@ -17,8 +17,8 @@
  *  bytes a shard, those of curation, and the largest document.
  *  \param report  what was read, left out and written; rank 0 prints
  *  Collective over comm. \return 0, HY_EDECK (keys), HY_EFILE, HY_EDATA
- *  (naming file and line), HY_ERES; the same on every rank; on error the
- *  outputs are as they were. */
+ *  (naming file and line), HY_ERES; the same on every rank; on error no
+ *  file is there that is not whole. */
 int hy_prepare(const hy_deck *deck, const hy_comm *comm, FILE *report);
 
 #endif

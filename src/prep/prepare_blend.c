@@ -64,6 +64,11 @@ split_paths(hy_raw_set *s, const char *file)
     char *dir = s->path.s[i], *data = hy_path_join(dir, "data");
     char *sub = hy_path_join(dir, s->split), *to;
 
+    if (!hy_path_exists(dir)) { /* which is told later */
+      free(data);
+      free(sub);
+      continue;
+    }
     if (!hy_path_is_dir(dir)) {
       free(data);
       free(sub);
