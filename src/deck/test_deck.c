@@ -72,7 +72,20 @@ test_syntax(void **state)
   hy_deck_free(&d);
 }
 
-/* Each refused text, with what its message must hold. */
+/* A refused text, with what its message must hold. */
+static void
+refused(const char *text, const char *message)
+{
+  hy_deck d;
+
+  hy_deck_init(&d);
+  assert_int_equal(hy_deck_parse(&d, text, "t.nml", ""), HY_EDECK);
+  if (!strstr(hy_err_text(), message))
+    fail_msg("%s\n  gives  %s\n  not    %s", text, hy_err_text(), message);
+  hy_err_clear();
+  hy_deck_free(&d);
+}
+
 static void
 test_refused(void **state)
 {
@@ -110,6 +123,27 @@ test_refused(void **state)
       {"&optim betas=0.9,,0.95 /", "a value is missing before this comma"},
       {"&optim betas=3* 0.5 /", "n* needs a value right after it"},
       {"&optim betas=0*0.5 /", "a repeat count"},
+      {"&job\nkind='a\n/\n", "t.nml:2: a quoted string is not closed"},
+      {"&job\nkind='a\nname='b'\n/\n", "t.nml:2: a quoted string is not"},
+      {"&job\nkind='a'\n", "t.nml:1: group &job is not closed"},
+      {"&job kind='a' &grid tp=1 /", "group &job is not closed"},
+      {"&job kind 'a' /", "`key = value` was expected in &job"},
+      {"&job kind(1)='a' /", "`key = value` was expected in &job"},
+      {"job kind='a' /", "t.nml:1: text outside a group"},
+      {"& kind='a' /", "a group name was expected after &"},
+  };
+
+  (void)state;
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+    refused(bad[i].text, bad[i].message);
+}
+
+static void
+test_mix_refused(void **state)
+{
+  static const struct {
+    const char *text, *message;
+  } bad[] = {
       {"&data train=mock /", "data.train is text; put it in quotes: 'mock'"},
       {"&data train='a', 'b' /",
        "data.train: a is not a weight; give one path"},
@@ -124,28 +158,11 @@ test_refused(void **state)
       {"&data train=1, 'a', 2, 'a' /", "data.train: a path is there twice"},
       {"&data train=1, '' /", "a path in quotes belongs behind the weight 1"},
       {"&data train=x, 'a' /", "data.train: x is not a weight"},
-      {"&job\nkind='a\n/\n", "t.nml:2: a quoted string is not closed"},
-      {"&job\nkind='a\nname='b'\n/\n", "t.nml:2: a quoted string is not"},
-      {"&job\nkind='a'\n", "t.nml:1: group &job is not closed"},
-      {"&job kind='a' &grid tp=1 /", "group &job is not closed"},
-      {"&job kind 'a' /", "`key = value` was expected in &job"},
-      {"&job kind(1)='a' /", "`key = value` was expected in &job"},
-      {"job kind='a' /", "t.nml:1: text outside a group"},
-      {"& kind='a' /", "a group name was expected after &"},
   };
 
   (void)state;
-  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
-    hy_deck d;
-
-    hy_deck_init(&d);
-    assert_int_equal(hy_deck_parse(&d, bad[i].text, "t.nml", ""), HY_EDECK);
-    if (!strstr(hy_err_text(), bad[i].message))
-      fail_msg("%s\n  gives  %s\n  not    %s", bad[i].text, hy_err_text(),
-               bad[i].message);
-    hy_err_clear();
-    hy_deck_free(&d);
-  }
+  for (size_t i = 0; i < sizeof bad / sizeof *bad; i++)
+    refused(bad[i].text, bad[i].message);
 }
 
 static void
@@ -339,11 +356,11 @@ int
 main(void)
 {
   const struct CMUnitTest test[] = {
-      cmocka_unit_test(test_defaults),     cmocka_unit_test(test_syntax),
-      cmocka_unit_test(test_refused),      cmocka_unit_test(test_too_long),
-      cmocka_unit_test(test_command_line), cmocka_unit_test(test_order),
-      cmocka_unit_test(test_round_trip),   cmocka_unit_test(test_file),
-      cmocka_unit_test(test_keys)};
+      cmocka_unit_test(test_defaults), cmocka_unit_test(test_syntax),
+      cmocka_unit_test(test_refused),  cmocka_unit_test(test_mix_refused),
+      cmocka_unit_test(test_too_long), cmocka_unit_test(test_command_line),
+      cmocka_unit_test(test_order),    cmocka_unit_test(test_round_trip),
+      cmocka_unit_test(test_file),     cmocka_unit_test(test_keys)};
 
   return cmocka_run_group_tests(test, NULL, NULL);
 }
