@@ -146,4 +146,30 @@ test_that 'what is there already stays, the rest is the same' eval \
 run 2 "$here/decks/text.nml" data.train=mix/blend.json job.dir=run \
   data.train_2=mix/blend_phase2.json data.switch_tokens=8192 optim.n_steps=3
 test_that 'and a training takes it' [ $rc = 0 ]
+
+# refused CODE WORDS KEYS...: nothing is prepared
+refused() {
+  code=$1 words=$2
+  shift 2
+  rm -rf bad
+  run 2 "$top/input/prepare.nml" prepare.tokenizer="$tokens" \
+    prepare.output=bad/x "$@"
+  test_that "$code: $words" eval \
+    "[ $rc = $code ] && one_line \"error: .*$words\" && [ ! -e bad/x/blend.json ]"
+}
+refused 2 'prepare.input.*one of the two' prepare.blend=raw.json \
+  prepare.input=long.jsonl
+refused 3 'none.json' prepare.blend=none.json
+sed 's/"weight": 3/"wieght": 3/' raw.json >typo.json
+refused 4 'data set pairs.*did you mean .*weight' prepare.blend=typo.json
+sed 's/"pair"/"pear"/' raw.json >reader.json
+refused 2 'pear' prepare.blend=reader.json
+sed 's/0.75/-0.75/' raw.json >negative.json
+refused 4 'data set books.*weight' prepare.blend=negative.json
+sed 's/"split": "train"/"split": "dev"/' raw.json >split.json
+refused 3 'hub/data/dev' prepare.blend=split.json
+refused 2 'prepare.template.*no template' prepare.input=long.jsonl \
+  prepare.template=latin
+refused 2 'prepare.packing' prepare.input=long.jsonl prepare.format=megatron \
+  prepare.packing=best_fit
 finish
