@@ -85,9 +85,10 @@ make -C "$build" -s "-j$(nproc 2>/dev/null || echo 2)" \
 HYMN_SRCDIR=$top
 export HYMN_SRCDIR
 TMPDIR=$build/tmp
-[ ! -w /dev/shm ] || TMPDIR=/dev/shm
+[ ! -w /dev/shm ] || TMPDIR=/dev/shm/hymn-fuzz.$$
 mkdir -p "$TMPDIR"
 export TMPDIR
+trap 'rm -rf "$TMPDIR"' EXIT # a target that falls leaves its file
 UBSAN_OPTIONS=print_stacktrace=1:halt_on_error=1
 ASAN_OPTIONS=detect_leaks=1:allocator_may_return_null=1
 export UBSAN_OPTIONS ASAN_OPTIONS
