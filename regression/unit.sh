@@ -11,8 +11,8 @@ while read -r result program; do
   if [ "$result" = PASS ]; then
     ok "$program"
   else
-    not_ok "$program" "see $HYMN_BUILT/$program.log"
-    tail -n 15 "$HYMN_BUILT/$program.log" | sed 's/^/        /'
+    not_ok "$program" "see $HYMN_BUILT/${program%.sh}.log"
+    tail -n 15 "$HYMN_BUILT/${program%.sh}.log" | sed 's/^/        /'
   fi
 done <results
 if [ $rc != 0 ] && [ $n_fail = 0 ]; then

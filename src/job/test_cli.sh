@@ -35,7 +35,8 @@ echo text >$dir/text
 mkdir $dir/folder
 want 1 '^usage: hymn DECK' 0
 want 1 'unknown option --chek' 0 --chek
-want 1 'usage is hymn --inspect FILE' 0 --inspect
+want 1 'usage is hymn --inspect .* FILE' 0 --inspect
+want 1 'usage is hymn --inspect .* FILE' 0 --inspect --verify
 want 1 'did you mean &optim' 0 --keys optm
 want 0 '^&grid ' 0 --keys
 want 0 '^  lr  *real  *1e-3  *0.0..1e3 ' 0 --keys optim
