@@ -74,7 +74,7 @@ check(const char *text, size_t n)
 }
 
 /* JSON, and what is nearly JSON. */
-static const char *const text[] = {
+static const char *const written[] = {
     "",
     " ",
     "{}",
@@ -162,9 +162,9 @@ static void
 test_texts(void **state)
 {
   (void)state;
-  for (size_t i = 0; i < sizeof text / sizeof *text; i++)
-    for (size_t n = 0; n <= strlen(text[i]); n++) {
-      char *copy = hy_strndup(text[i], n); /* its end is the end of memory */
+  for (size_t i = 0; i < sizeof written / sizeof *written; i++)
+    for (size_t n = 0; n <= strlen(written[i]); n++) {
+      char *copy = hy_strndup(written[i], n); /* its end is the end of memory */
 
       if (hy_utf8_ok(copy, n))
         check(copy, n);
