@@ -31,6 +31,22 @@ hy_path_dir(const char *path)
   return hy_strndup(path, slash == path ? 1 : (size_t)(slash - path));
 }
 
+const char *
+hy_path_name(const char *path)
+{
+  const char *slash = strrchr(path, '/');
+
+  return slash ? slash + 1 : path;
+}
+
+int
+hy_path_ends(const char *path, const char *suffix)
+{
+  size_t n = strlen(path), m = strlen(suffix);
+
+  return n >= m && !strcmp(path + n - m, suffix);
+}
+
 int
 hy_path_exists(const char *path)
 {

@@ -13,6 +13,12 @@ char *hy_path_join(const char *dir, const char *name);
 /** The directory part of path, "." if none; the caller frees it. */
 char *hy_path_dir(const char *path);
 
+/** The last part of path, inside it. */
+const char *hy_path_name(const char *path);
+
+/** 1 if path ends in suffix (".gz"). */
+int hy_path_ends(const char *path, const char *suffix);
+
 /** 1 if path exists (is a directory), else 0. */
 int hy_path_exists(const char *path);
 int hy_path_is_dir(const char *path);
@@ -28,8 +34,8 @@ int hy_file_read(const char *path, hy_buf *out);
  *  file, if any, is untouched and no temporary is left. */
 int hy_file_write(const char *path, const void *data, size_t n);
 
-/** Fail for what errno says of writing path: HY_ERES when the disk is full, else
- *  HY_EFILE. */
+/** Fail for what errno says of writing path: HY_ERES when the disk is full,
+ * else HY_EFILE. */
 int hy_file_failed(const char *path, int why);
 
 /** fsync tmp, rename it to path, fsync the directory. On error tmp is

@@ -6,6 +6,7 @@ src_libhymn_a_SOURCES += \
   src/base/h5.c src/base/h5.h \
   src/base/hash.c src/base/hash.h \
   src/base/lineage.c src/base/lineage.h \
+  src/base/median.c src/base/median.h \
   src/base/mem.c src/base/mem.h \
   src/base/progress.c src/base/progress.h \
   src/base/rng.c src/base/rng.h \

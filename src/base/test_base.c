@@ -2,6 +2,7 @@
 #include "base/err.h"
 #include "base/file.h"
 #include "base/hash.h"
+#include "base/median.h"
 #include "base/mem.h"
 #include "base/rng.h"
 #include "base/word.h"
@@ -190,6 +191,19 @@ test_paths(void **state)
   s = hy_path_dir("c.nml");
   assert_string_equal(s, ".");
   free(s);
+  assert_string_equal(hy_path_name("a/b/c.nml"), "c.nml");
+  assert_string_equal(hy_path_name("c.nml"), "c.nml");
+  assert_true(hy_path_ends("a.txt.gz", ".gz") && hy_path_ends(".gz", ".gz"));
+  assert_false(hy_path_ends("gz", ".gz") || hy_path_ends("a.gz.txt", ".gz"));
+}
+
+static void
+test_median(void **state)
+{
+  double odd[] = {3, -1, 2}, even[] = {4, 1, 3, 2};
+
+  (void)state;
+  assert_true(hy_median(odd, 3) == 2 && hy_median(even, 4) == 2.5);
 }
 
 static void
@@ -262,7 +276,7 @@ main(void)
       cmocka_unit_test(test_rng_moments), cmocka_unit_test(test_checksum),
       cmocka_unit_test(test_arena),       cmocka_unit_test(test_paths),
       cmocka_unit_test(test_file_write),  cmocka_unit_test(test_errors),
-      cmocka_unit_test(test_words)};
+      cmocka_unit_test(test_words),       cmocka_unit_test(test_median)};
 
   return cmocka_run_group_tests(test, NULL, NULL);
 }

@@ -51,20 +51,18 @@ struct hy_indexed {
 
 /* ---- names ---- */
 
+/* The path is that of one of the two files. */
 static int
-ends_in(const char *path, const char *suffix)
+names_file(const char *path)
 {
-  size_t n = strlen(path), k = strlen(suffix);
-
-  return n > k && !strcmp(path + n - k, suffix);
+  return strlen(path) > 4 &&
+         (hy_path_ends(path, ".idx") || hy_path_ends(path, ".bin"));
 }
 
 char *
 hy_indexed_name(const char *path)
 {
-  int has = ends_in(path, ".idx") || ends_in(path, ".bin");
-
-  return hy_strndup(path, strlen(path) - (has ? 4 : 0));
+  return hy_strndup(path, strlen(path) - (names_file(path) ? 4 : 0));
 }
 
 int
@@ -73,7 +71,7 @@ hy_indexed_is(const char *path)
   char *idx;
   int yes;
 
-  if (ends_in(path, ".idx") || ends_in(path, ".bin"))
+  if (names_file(path))
     return 1;
   idx = hy_asprintf("%s.idx", path);
   yes = hy_path_exists(idx);

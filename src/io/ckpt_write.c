@@ -283,11 +283,10 @@ hy_ckpt_finish(hy_ckpt_job *w)
 {
   char *path = hy_ckpt_name(w->dir, w->st.step);
   char *latest = hy_path_join(w->dir, "latest");
-  const char *base = strrchr(path, '/');
   hy_buf line = {0};
   int err = hy_ckpt_seal(w->tmp, w->block, w->extent, w->n_extent);
 
-  hy_buf_printf(&line, "%s\n", base ? base + 1 : path);
+  hy_buf_printf(&line, "%s\n", hy_path_name(path));
   err = err ? err : hy_file_commit(w->tmp, path);
   err = err ? err : hy_file_write(latest, line.data, line.len);
   if (!err)

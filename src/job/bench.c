@@ -1,6 +1,7 @@
 /* bench: training steps on random tokens against the product rate of the same
  * process, measured between the steps so that both meet the same machine. */
 #include "base/err.h"
+#include "base/median.h"
 #include "base/rng.h"
 #include "cpu/cpu.h"
 #include "gpu/device.h"
@@ -89,14 +90,6 @@ get_micro(void *arg, int64_t i, hy_batch *b)
   return HY_OK;
 }
 
-static int
-by_value(const void *a, const void *b)
-{
-  double x = *(const double *)a, y = *(const double *)b;
-
-  return x < y ? -1 : x > y;
-}
-
 /* FLOP/s of large products on all ranks at once. */
 static double
 product_rate(const hy_trainer *t)
@@ -118,10 +111,8 @@ static void
 print_rate(double *rate, int64_t n, const bench_flops *f, double peak,
            const char *product)
 {
-  double median;
+  double median = hy_median(rate, n);
 
-  qsort(rate, (size_t)n, sizeof *rate, by_value);
-  median = (rate[(n - 1) / 2] + rate[n / 2]) / 2;
   printf("without the output head: GFLOP/s %.1f  of %s %.3f\n",
          median * (f->all - f->head) / 1e9, product,
          median * (f->all - f->head) / peak);

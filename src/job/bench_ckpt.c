@@ -2,6 +2,7 @@
  * ranks to the same disk, in turn so that both meet the same machine. */
 #include "base/err.h"
 #include "base/file.h"
+#include "base/median.h"
 #include "io/ckpt.h"
 #include "job/job.h"
 #include "model/count.h"
@@ -72,21 +73,6 @@ remove_ckpt(const char *dir, int64_t step)
   free(name);
 }
 
-static int
-by_value(const void *a, const void *b)
-{
-  double x = *(const double *)a, y = *(const double *)b;
-
-  return x < y ? -1 : x > y;
-}
-
-static double
-median(double *x, int64_t n)
-{
-  qsort(x, (size_t)n, sizeof *x, by_value);
-  return (x[(n - 1) / 2] + x[n / 2]) / 2;
-}
-
 /* The same number of bytes either way: three floats a parameter. */
 static int
 run_times(const hy_deck *d, const hy_model *m, const hy_adamw *a,
@@ -120,7 +106,7 @@ run_times(const hy_deck *d, const hy_model *m, const hy_adamw *a,
              ckpt[i] / 1e6);
   }
   if (!err && world->rank == 0) {
-    double p = median(raw, n), q = median(ckpt, n);
+    double p = hy_median(raw, n), q = hy_median(ckpt, n);
 
     printf("%d ranks, %.0f MB: median plain %.0f MB/s  checkpoint %.0f MB/s  "
            "ratio %.3f\n",

@@ -4,6 +4,7 @@
 #include "job/bench_data.h"
 #include "base/err.h"
 #include "base/file.h"
+#include "base/median.h"
 #include "base/mem.h"
 #include "data/packed.h"
 #include "job/job.h"
@@ -16,21 +17,6 @@
 #include <unistd.h>
 
 enum { MORE = 10 }; /* times the input, for memory */
-
-static int
-by_value(const void *a, const void *b)
-{
-  double x = *(const double *)a, y = *(const double *)b;
-
-  return x < y ? -1 : x > y;
-}
-
-double
-hy_bench_median(double *x, int64_t n)
-{
-  qsort(x, (size_t)n, sizeof *x, by_value);
-  return (x[(n - 1) / 2] + x[n / 2]) / 2;
-}
 
 /* One prepare from the beginning by the ranks of comm, all of world waiting for
  * its end; its seconds. */
@@ -110,7 +96,7 @@ measure_prepare(const hy_deck *d, const hy_comm *world)
       err = time_prepare(d, world, world, &all[i]);
   }
   if (!err && world->rank == 0) {
-    double a = hy_bench_median(one, n), b = hy_bench_median(all, n);
+    double a = hy_median(one, n), b = hy_median(all, n);
 
     printf(
         "prepare of that: median %.3f s on 1 rank, %.3f s on %d, %.2f times as "

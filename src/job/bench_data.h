@@ -5,9 +5,6 @@
 #include "deck/deck.h"
 #include "grid/grid.h"
 
-/** Median of n > 0 values, which it sorts. */
-double hy_bench_median(double *x, int64_t n);
-
 /** Time the tokenizers of bench.tokenizers (or prepare.tokenizer) on the texts
  *  of prepare.input, one thread; a line each. Not collective.
  *  \return 0, HY_EFILE, HY_EDATA. */

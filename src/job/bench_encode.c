@@ -1,6 +1,7 @@
 /* bench_encode.c: tokenizers on one thread against a copy of the same texts. */
 #include "job/bench_data.h"
 #include "base/err.h"
+#include "base/median.h"
 #include "prep/input.h"
 #include "text/tokenizer.h"
 #include "text/utf8.h"
@@ -123,8 +124,8 @@ one_tokenizer(const char *path, const texts *t, int64_t n_times)
     copy[i] = time_copy(t, to);
   }
   if (!err) {
-    double e = mb / hy_bench_median(encode, n_times);
-    double c = mb / hy_bench_median(copy, n_times);
+    double e = mb / hy_median(encode, n_times);
+    double c = mb / hy_median(copy, n_times);
 
     printf("encode %s: %zu texts, %.1f MB, %zu ids: first %.1f MB/s  median "
            "%.1f MB/s  copy %.0f MB/s  ratio %.4f\n",

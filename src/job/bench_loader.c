@@ -1,6 +1,7 @@
 /* bench_loader.c: what of a training step goes into its data. */
 #include "job/bench_data.h"
 #include "base/err.h"
+#include "base/median.h"
 #include "job/train_setup.h"
 #include "optim/lr.h"
 
@@ -65,8 +66,8 @@ run_steps(hy_train *r)
   for (int64_t i = 0; i < n + WARM_UP && !err; i++)
     err = time_step(r, i, &all[i], &loader[i]);
   if (!err && r->grid->world.rank == 0) {
-    double a = hy_bench_median(all + WARM_UP, n);
-    double l = hy_bench_median(loader + WARM_UP, n);
+    double a = hy_median(all + WARM_UP, n);
+    double l = hy_median(loader + WARM_UP, n);
 
     printf("loader: %lld steps of %lld rows of %lld tokens, median %.3f ms of "
            "a step of %.1f ms, %.3f %%\n",

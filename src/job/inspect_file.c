@@ -113,7 +113,6 @@ static int
 verify_receipt(const char *path, const json_t *o)
 {
   const char *of = json_string_value(json_object_get(o, "made_of"));
-  const char *slash = strrchr(path, '/');
   hy_part_facts f = {0};
   char *dir, *end;
   int64_t shard;
@@ -122,7 +121,7 @@ verify_receipt(const char *path, const json_t *o)
   if (!of)
     return HY_OK;
   dir = hy_path_dir(path);
-  shard = strtoll(slash ? slash + 1 : path, &end, 10);
+  shard = strtoll(hy_path_name(path), &end, 10);
   good = !strcmp(end, ".json") && hy_receipt_read(dir, shard, of, &f);
   if (good)
     hy_part_facts_free(&f);

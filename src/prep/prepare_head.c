@@ -117,10 +117,9 @@ hy_prep_whole_hash(const hy_prep *p, char hash[HY_SHA_HEX])
 static char *
 base_name(const char *path)
 {
-  const char *slash = strrchr(path, '/');
   hy_buf b = {0};
 
-  path = slash ? slash + 1 : path;
+  path = hy_path_name(path);
   hy_utf8_repair(path, strlen(path), &b);
   return b.data;
 }

@@ -2,6 +2,7 @@
 
 #include "prep/stream.h"
 #include "base/err.h"
+#include "base/file.h"
 #include "base/mem.h"
 
 #include <errno.h>
@@ -28,18 +29,10 @@ struct hy_stream {
 #endif
 };
 
-static int
-ends_in(const char *s, const char *suffix)
-{
-  size_t n = strlen(s), m = strlen(suffix);
-
-  return n >= m && !strcmp(s + n - m, suffix);
-}
-
 size_t
 hy_stream_ending(const char *path)
 {
-  return ends_in(path, ".gz") ? 3 : ends_in(path, ".zst") ? 4 : 0;
+  return hy_path_ends(path, ".gz") ? 3 : hy_path_ends(path, ".zst") ? 4 : 0;
 }
 
 static int
@@ -146,9 +139,9 @@ hy_stream_open(hy_stream **out, const char *path)
     s->file = fopen(path, "rb");
   if (!err && !s->file)
     err = cannot_read(path);
-  if (!err && ends_in(path, ".gz"))
+  if (!err && hy_path_ends(path, ".gz"))
     err = open_gz(s);
-  if (!err && ends_in(path, ".zst"))
+  if (!err && hy_path_ends(path, ".zst"))
     err = open_zst(s);
   if (err) {
     hy_stream_close(s);
